@@ -1,0 +1,26 @@
+"""Set up JAX before anything imports it, and have every annotated shape of `zest_jax` checked as the tests call it.
+
+It lies beside the package, not in `tests/`, so that `pytest zest_jax/solve.py` (doctests alone) gets the same set-up.
+"""
+
+import os
+import pathlib
+import tempfile
+
+ROOT = pathlib.Path(__file__).parent
+
+os.environ.setdefault("JAX_PLATFORMS", "cpu")
+_flags = os.environ.get("XLA_FLAGS", "")
+if "--xla_force_host_platform_device_count" not in _flags:
+    # Eight devices on one CPU: sharded code runs as it would on eight accelerators.
+    os.environ["XLA_FLAGS"] = f"{_flags} --xla_force_host_platform_device_count=8".strip()
+os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(ROOT / ".cache" / "jax"))
+os.environ.setdefault("MPLBACKEND", "agg")
+os.environ.setdefault("MPLCONFIGDIR", os.path.join(tempfile.gettempdir(), "zest-jax-tests-matplotlib"))
+
+# Programs that the tests start find the checkout also where the package is not installed.
+os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
+
+from jaxtyping import install_import_hook  # noqa: E402
+
+install_import_hook("zest_jax", "beartype.beartype")

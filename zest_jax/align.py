@@ -1,0 +1,168 @@
+"""Phase 4b: class alignment, when it is not known which class of one model is which of the other (paper, Appendix B)."""
+
+from typing import Literal, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from scipy.optimize import linear_sum_assignment
+
+from zest_jax.signature import Signature
+
+Metric = Literal["cosine", "l1", "l2", "linf"]
+AlignMethod = Literal["auto", "none", "greedy", "rowwise", "optimal"]
+METRICS = ("cosine", "l1", "l2", "linf")
+
+# Numbers of an intermediate [rows, classes, features] array when l1 or linf distances are computed in pieces.
+PIECE = 2**24
+
+
+class Alignment(NamedTuple):
+    """Which class of one model is matched with which of the other.
+
+    Attributes:
+        a_classes, b_classes: class indices, [matched]; a_classes[i] of the one corresponds to b_classes[i] of the other. All
+            classes of the model that has fewer are matched.
+        method: how it was found.
+    """
+
+    a_classes: np.ndarray
+    b_classes: np.ndarray
+    method: str
+
+
+def align(a: Signature, b: Signature, *, method: AlignMethod = "auto", metric: Metric = "cosine") -> Alignment:
+    """Match the classes of two signatures.
+
+    Args:
+        a, b: signatures from the same probe set.
+        method: "none", classes correspond by index; "greedy", over all pairs of classes take the nearest, strike its row and
+            column, repeat (the authors' code); "rowwise", each class of the smaller model in order takes the nearest class left
+            (section 3); "optimal", the assignment of least total distance (Hungarian); "auto", by name when both signatures
+            carry the same class names, else greedy.
+        metric: distance between the signatures of two classes.
+
+    Raises:
+        ValueError: "none" for different numbers of classes, or an unknown method or metric.
+    """
+    if method not in ("auto", "none", "greedy", "rowwise", "optimal"):
+        raise ValueError(f"unknown alignment {method!r}; choose 'auto', 'none', 'greedy', 'rowwise' or 'optimal'")
+    if method == "auto":
+        named = _by_name(a, b)
+        if named is not None:
+            return named
+        method = "greedy"
+    if method == "none":
+        if a.n_classes != b.n_classes:
+            raise ValueError(
+                f"{a.label} has {a.n_classes} classes and {b.label} has {b.n_classes}, so they cannot correspond by index; "
+                "align them with 'greedy', 'rowwise' or 'optimal'"
+            )
+        return Alignment(np.arange(a.n_classes), np.arange(b.n_classes), "none")
+    rows, columns = match_classes(class_distances(a.weights, b.weights, metric=metric), method=method)
+    return Alignment(rows, columns, method)
+
+
+def _by_name(a: Signature, b: Signature) -> Alignment | None:
+    if a.class_names is None or b.class_names is None or len(set(a.class_names)) != len(a.class_names):
+        return None
+    if sorted(a.class_names) != sorted(b.class_names):
+        return None
+    if a.class_names == b.class_names:
+        return Alignment(np.arange(a.n_classes), np.arange(b.n_classes), "none")
+    place = {name: i for i, name in enumerate(b.class_names)}
+    return Alignment(np.arange(a.n_classes), np.array([place[name] for name in a.class_names]), "names")
+
+
+def match_classes(distances: np.ndarray, *, method: Literal["greedy", "rowwise", "optimal"]) -> tuple[np.ndarray, np.ndarray]:
+    """Match rows with columns of a distance matrix [A, B]; returns row and column indices, [min(A, B)] each, rows ascending.
+
+    >>> rows, columns = match_classes(np.array([[2.0, 1.0], [9.0, 0.0]]), method="greedy")
+    >>> list(zip(rows.tolist(), columns.tolist()))
+    [(0, 0), (1, 1)]
+    """
+    distances = np.asarray(distances)
+    if distances.ndim != 2 or 0 in distances.shape or not np.isfinite(distances).all():
+        raise ValueError(f"class distances must be a finite matrix [classes, classes]; got shape {distances.shape}")
+    if method == "optimal":
+        return linear_sum_assignment(distances)
+    if method not in ("greedy", "rowwise"):
+        raise ValueError(f"unknown matching {method!r}; choose 'greedy', 'rowwise' or 'optimal'")
+    if distances.shape[0] > distances.shape[1]:
+        columns, rows = match_classes(distances.T, method=method)
+        order = np.argsort(rows)
+        return rows[order], columns[order]
+    return (_greedy if method == "greedy" else _rowwise)(distances)
+
+
+def _greedy(distances: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Nearest pair first, all pairs that are each other's nearest at once.
+
+    A pair that is nearest in both its row and its column is taken by the one-at-a-time greedy too, whatever it takes before:
+    nothing it strikes can come nearer. Ties go to the lower row, then the lower column, in both.
+    """
+    rows, columns = np.arange(distances.shape[0]), np.arange(distances.shape[1])
+    match = np.full(len(rows), -1)
+    while len(rows):
+        best_column = distances.argmin(axis=1)
+        best_row = distances.argmin(axis=0)
+        mutual = best_row[best_column] == np.arange(len(rows))
+        match[rows[mutual]] = columns[best_column[mutual]]
+        left = np.ones(len(columns), bool)
+        left[best_column[mutual]] = False
+        distances = distances[np.ix_(~mutual, left)]
+        rows, columns = rows[~mutual], columns[left]
+    return np.arange(len(match)), match
+
+
+def _rowwise(distances: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    left = np.array(distances, np.float64)
+    match = np.empty(len(left), np.int64)
+    for i, row in enumerate(left):
+        match[i] = row.argmin()
+        left[i + 1 :, match[i]] = np.inf
+    return np.arange(len(match)), match
+
+
+def class_distances(a: np.ndarray, b: np.ndarray, *, metric: Metric = "cosine") -> np.ndarray:
+    """Distances between every class of one signature and every class of another.
+
+    Args:
+        a, b: weights [features, A] and [features, B] over the same features.
+        metric: "cosine" (1 minus the cosine; 1 to a class whose weights are all 0), "l1", "l2" or "linf".
+
+    Returns:
+        float32 [A, B].
+    """
+    if metric not in METRICS:
+        raise ValueError(f"unknown metric {metric!r}; choose one of {', '.join(METRICS)}")
+    if a.shape[0] != b.shape[0]:
+        raise ValueError(f"the signatures have {a.shape[0]} and {b.shape[0]} features; they come from different probe sets")
+    if metric in ("cosine", "l2"):
+        return np.asarray(_by_products(a.T, b.T, metric == "cosine"))
+    rows = max(1, PIECE // max(b.size, 1))
+    a_rows, b_rows = np.ascontiguousarray(a.T), np.ascontiguousarray(b.T)
+    return np.asarray(_by_differences(a_rows, b_rows, metric == "l1", min(rows, len(a_rows))))
+
+
+def _by_products_impl(a: jax.Array, b: jax.Array, cosine: bool) -> jax.Array:
+    aa, bb = jnp.square(a).sum(axis=1)[:, None], jnp.square(b).sum(axis=1)[None]
+    ab = jnp.matmul(a, b.T, precision=jax.lax.Precision.HIGHEST)
+    if cosine:
+        norms = jnp.sqrt(aa) * jnp.sqrt(bb)
+        return 1 - jnp.where(norms > 0, ab / jnp.where(norms > 0, norms, 1), 0)
+    return jnp.sqrt(jnp.maximum(aa + bb - 2 * ab, 0))
+
+
+_by_products = jax.jit(_by_products_impl, static_argnums=2)
+
+
+def _by_differences_impl(a: jax.Array, b: jax.Array, l1: bool, piece: int) -> jax.Array:
+    def row(x: jax.Array) -> jax.Array:
+        difference = jnp.abs(x - b)
+        return difference.sum(axis=1) if l1 else difference.max(axis=1)
+
+    return jax.lax.map(row, a, batch_size=piece)
+
+
+_by_differences = jax.jit(_by_differences_impl, static_argnums=(2, 3))

@@ -1,0 +1,30 @@
+"""Black boxes: models of any framework that can only be asked."""
+
+from zest_jax.blackbox.files import load_model
+from zest_jax.blackbox.flax import from_flax, from_linen
+from zest_jax.blackbox.function import from_callable, from_jax
+from zest_jax.blackbox.onnx import from_onnx
+from zest_jax.blackbox.protocol import BlackBox, HostBlackBox, InputSpec, JaxBlackBox
+from zest_jax.blackbox.recognise import FileKind, file_identity, recognise
+from zest_jax.blackbox.torch import from_torch
+from zest_jax.blackbox.torch_files import from_exported, from_state_dict, from_torchscript
+
+__all__ = [
+    "BlackBox",
+    "FileKind",
+    "HostBlackBox",
+    "InputSpec",
+    "JaxBlackBox",
+    "file_identity",
+    "from_callable",
+    "from_exported",
+    "from_flax",
+    "from_jax",
+    "from_linen",
+    "from_onnx",
+    "from_state_dict",
+    "from_torch",
+    "from_torchscript",
+    "load_model",
+    "recognise",
+]

@@ -1,0 +1,165 @@
+"""Black boxes from Flax modules, NNX and Linen."""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import jax
+from flax import linen, nnx
+
+from zest_jax.blackbox.function import hashable, is_hashable, unwrapped
+from zest_jax.blackbox.outputs import Output, traced_rows
+from zest_jax.blackbox.protocol import JaxBlackBox, Layout, Returns
+from zest_jax.blackbox.settings import name_of, spec_of
+
+
+def from_flax(
+    model: nnx.Module,
+    *,
+    label: str | None = None,
+    class_names: Sequence[str] | None = None,
+    mean: Sequence[float] | None = None,
+    std: Sequence[float] | None = None,
+    value_range: tuple[float, float] = (0.0, 1.0),
+    layout: Layout = "NHWC",
+    output: Output = None,
+    returns: Returns = "auto",
+) -> JaxBlackBox:
+    """Make a black box of a Flax NNX module: `model(x)` with x [batch, H, W, C] float32.
+
+    The black box keeps the parameters as they are now: later training of `model` does not change it, and asking it does
+    not change `model` (running statistics and random counters that a forward pass updates are discarded). Training or
+    evaluation mode is left as you set it; call `model.eval()` first unless you want to sign a model in training mode.
+    Two models of the same architecture share one compilation.
+
+    Args:
+        model: called with one argument; returns scores [batch, classes], or several arrays from which `output` chooses.
+
+    The other arguments are those of `from_jax`; `label` is the name of the class by default.
+
+    Raises:
+        TypeError: `model` is not an NNX module.
+        ModelOutputError: when asked, if the answer is not one array [batch, classes].
+
+    >>> import numpy as np
+    >>> class Colour(nnx.Module):
+    ...     def __init__(self, rngs):
+    ...         self.head = nnx.Linear(3, 10, rngs=rngs)
+    ...     def __call__(self, x):
+    ...         return self.head(x.mean((1, 2)))
+    >>> box = from_flax(Colour(nnx.Rngs(0)), mean=(0.5, 0.5, 0.5), std=(0.25, 0.25, 0.25))
+    >>> box.label, box(np.zeros((4, 8, 8, 3), np.float32)).shape
+    ('Colour', (4, 10))
+    """
+    if not isinstance(model, nnx.Module):
+        hint = "; Linen modules go to `from_linen(module, variables)`" if isinstance(model, linen.Module) else ""
+        raise TypeError(f"`from_flax` takes a flax.nnx.Module, got {type(model).__name__}{hint}")
+    label = label or name_of(model)
+    graphdef, variables = nnx.split(model)
+    # Plain arrays: `nnx.merge` would hand the caller's own Variable objects to the copy, and a BatchNorm in training
+    # mode would then write traced values into them.
+    state = nnx.as_pure(variables)
+    return JaxBlackBox(
+        _NnxApply(graphdef=hashable(graphdef), output=output, label=label),
+        state,
+        label=label,
+        class_names=class_names,
+        spec=spec_of(mean, std, value_range, layout),
+        returns=returns,
+        settings={"adapter": "flax nnx", "output": output},
+    )
+
+
+def from_linen(
+    module: linen.Module,
+    variables: Mapping[str, Any],
+    *,
+    apply_kwargs: Mapping[str, Any] | None = None,
+    label: str | None = None,
+    class_names: Sequence[str] | None = None,
+    mean: Sequence[float] | None = None,
+    std: Sequence[float] | None = None,
+    value_range: tuple[float, float] = (0.0, 1.0),
+    layout: Layout = "NHWC",
+    output: Output = None,
+    returns: Returns = "auto",
+) -> JaxBlackBox:
+    """Make a black box of a Flax Linen module: `module.apply(variables, x, **apply_kwargs)`.
+
+    Args:
+        module: the module, unbound.
+        variables: what `module.init` returned or training left: {"params": ..., "batch_stats": ...}.
+        apply_kwargs: what `apply` needs besides, such as {"train": False}. With "mutable", the updates are discarded.
+            "rngs" is a mapping of keys and is the same for every batch.
+
+    The other arguments are those of `from_jax`; `label` is the name of the class by default.
+
+    Raises:
+        TypeError: `module` is not a Linen module.
+        ValueError: a value in `apply_kwargs` cannot be hashed.
+        ModelOutputError: when asked, if the answer is not one array [batch, classes].
+
+    >>> import numpy as np
+    >>> head = linen.Dense(10)
+    >>> variables = head.init(jax.random.key(0), np.zeros((1, 3)))
+    >>> from_linen(head, variables)(np.zeros((4, 3), np.float32)).shape
+    (4, 10)
+    """
+    if not isinstance(module, linen.Module):
+        hint = "; NNX modules go to `from_flax(model)`" if isinstance(module, nnx.Module) else ""
+        raise TypeError(f"`from_linen` takes a flax.linen.Module, got {type(module).__name__}{hint}")
+    kwargs = dict(apply_kwargs or {})
+    rngs = kwargs.pop("rngs", None)
+    if isinstance(kwargs.get("mutable"), list):
+        kwargs["mutable"] = tuple(kwargs["mutable"])
+    for name, value in kwargs.items():
+        if not is_hashable(value):
+            raise ValueError(
+                f"`apply_kwargs[{name!r}]` is a {type(value).__name__}, which cannot be hashed; "
+                "pass plain values, and arrays through a wrapper of the module"
+            )
+    label = label or name_of(module)
+    apply = _LinenApply(
+        module=hashable(module),
+        kwargs=tuple(sorted(kwargs.items())),
+        output=output,
+        label=label,
+    )
+    return JaxBlackBox(
+        apply,
+        (variables, rngs),
+        label=label,
+        class_names=class_names,
+        spec=spec_of(mean, std, value_range, layout),
+        returns=returns,
+        settings={"adapter": "flax linen", "output": output, "apply_kwargs": {k: repr(v) for k, v in kwargs.items()}},
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class _NnxApply:
+    graphdef: Any
+    output: Output
+    label: str = dataclasses.field(compare=False)
+
+    def __call__(self, state: Any, prepared: jax.Array) -> jax.Array:
+        model: Any = nnx.merge(unwrapped(self.graphdef), state)
+        return traced_rows(model(prepared), self.output, len(prepared), self.label)
+
+
+@dataclasses.dataclass(frozen=True)
+class _LinenApply:
+    module: Any
+    kwargs: tuple[tuple[str, Any], ...]
+    output: Output
+    label: str = dataclasses.field(compare=False)
+
+    def __call__(self, state: Any, prepared: jax.Array) -> jax.Array:
+        variables, rngs = state
+        kwargs = dict(self.kwargs)
+        if isinstance(kwargs.get("mutable"), tuple):
+            kwargs["mutable"] = list(kwargs["mutable"])
+        answer = unwrapped(self.module).apply(variables, prepared, rngs=rngs, **kwargs)
+        if kwargs.get("mutable"):
+            answer = answer[0]
+        return traced_rows(answer, self.output, len(prepared), self.label)

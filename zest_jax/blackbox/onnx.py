@@ -1,0 +1,278 @@
+"""Black boxes from ONNX models, through ONNX Runtime."""
+
+import ast
+import io
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from zest_jax.blackbox.outputs import Output, as_rows, failed_when_asked, in_fixed_batches
+from zest_jax.blackbox.protocol import HostBlackBox, Layout, Returns
+from zest_jax.blackbox.recognise import existing_file, file_identity, onnx_problem
+from zest_jax.blackbox.settings import CommonSettings, spec_of
+from zest_jax.errors import FileFormatError, ModelOutputError, missing_extra
+
+_INPUT_TYPES = {"tensor(float)": np.float32, "tensor(float16)": np.float16, "tensor(double)": np.float64}
+_INPUT_TYPES["tensor(uint8)"] = np.uint8
+_OUTPUT_TYPES = ("tensor(float)", "tensor(float16)", "tensor(double)", "tensor(bfloat16)")
+_CLASS_NAME_KEYS = ("class_names", "classes", "labels", "names")
+_PROVIDERS = ("CUDAExecutionProvider", "CPUExecutionProvider")
+
+
+class OnnxSettings(CommonSettings, total=False):
+    """The keyword arguments of `from_onnx`."""
+
+    providers: Sequence[Any] | None
+    threads: int | None
+    layout: Layout | Literal["auto"]
+
+
+def from_onnx(
+    model: str | os.PathLike[str] | bytes,
+    *,
+    output: Output = None,
+    providers: Sequence[Any] | None = None,
+    threads: int | None = None,
+    layout: Layout | Literal["auto"] = "auto",
+    label: str | None = None,
+    class_names: Sequence[str] | None = None,
+    mean: Sequence[float] | None = None,
+    std: Sequence[float] | None = None,
+    value_range: tuple[float, float] | None = None,
+    returns: Returns = "auto",
+) -> HostBlackBox:
+    """Make a black box of an ONNX model; what was detected about it is in the black box's `settings`.
+
+    Args:
+        model: a path, or the content of an ONNX file. It has one input, of type float32, float16, float64 or uint8.
+        output: name or index of the output to take; None for the only floating-point one of rank 2.
+        providers: as for `onnxruntime.InferenceSession`; None for CUDA where available, else the CPU.
+        threads: how many threads answer one batch; None for one per core this process may use.
+        layout: "NCHW", "NHWC", or "auto": where the input's shape has its 1 or 3 channels, NCHW if it does not tell.
+        class_names: one per output; None reads them from the model's metadata where they are.
+        mean, std: per channel, in `value_range`; subtracted and divided by before the model sees its inputs. A model
+            with a uint8 input takes none.
+        value_range: the range to which inputs in [0, 1] are stretched first; None for (0, 255) if the input is uint8,
+            else (0, 1).
+
+    The other arguments are those of `from_jax`; `label` is the file's stem by default. A fixed batch dimension is
+    detected (`fixed_batch`); any number of inputs can still be asked.
+
+    Raises:
+        MissingExtraError: ONNX Runtime is not installed.
+        FileNotFoundError: there is no such file.
+        FileFormatError: it is no ONNX model, truncated, or does not have one input of a supported type.
+        ModelOutputError: no output, or more than one, could be [batch, classes] and `output` does not choose.
+        ValueError: `output` names none of the outputs, or a setting does not fit the model.
+
+    >>> suspect = from_onnx("tests/golden/models/victim.onnx", mean=(0.49, 0.48, 0.45), std=(0.25, 0.24, 0.26))
+    >>> suspect(np.zeros((4, 32, 32, 3), np.float32)).shape  # images [batch, H, W, C] in [0, 1]
+    (4, 10)
+    >>> suspect.label, suspect.spec.layout, suspect.settings["layout_from"]
+    ('victim', 'NCHW', 'input shape')
+    """
+    ort = _import_onnxruntime()
+    source, name, identity = _checked(model)
+    available = ort.get_available_providers()
+    chosen = list(providers) if providers is not None else [p for p in _PROVIDERS if p in available]
+    threads = threads or _usable_cores()
+    session = _open(ort, source, name, chosen, threads)
+    entry = _only_input(session, name)
+    shape = [d if isinstance(d, int) and d > 0 else None for d in entry.shape]
+    dtype = _INPUT_TYPES[entry.type]
+    if dtype is np.uint8 and (mean is not None or std is not None):
+        raise ValueError(f"{name} takes uint8 pixels, so it normalises them itself; leave out `mean` and `std`")
+    detected_layout, layout_from = _layout_of(shape, layout, name)
+    metadata = dict(session.get_modelmeta().custom_metadata_map)
+    return OnnxBlackBox(
+        session,
+        input_name=entry.name,
+        input_shape=shape,
+        dtype=dtype,
+        output_name=_choose_output(session, output, name),
+        label=label or name,
+        class_names=class_names if class_names is not None else _class_names(metadata),
+        spec=spec_of(mean, std, value_range or ((0, 255) if dtype is np.uint8 else (0, 1)), detected_layout),
+        fixed_batch=shape[0] if shape else None,
+        returns=returns,
+        settings={
+            "adapter": "onnx",
+            "layout_from": layout_from,
+            "input_dtype": np.dtype(dtype).name,
+            "input_shape": shape,
+            "providers": session.get_providers(),
+            "threads": threads,
+            **({"file_sha256": identity} if identity else {}),
+        },
+    )
+
+
+class OnnxBlackBox(HostBlackBox):
+    """An ONNX Runtime session that answers NumPy arrays. Made by `from_onnx`."""
+
+    def __init__(
+        self,
+        session: Any,
+        *,
+        input_name: str,
+        input_shape: list[int | None],
+        dtype: type[np.generic],
+        output_name: str,
+        settings: dict[str, Any],
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(settings={**settings, "output": output_name}, **kwargs)
+        self._session = session
+        self._input_name = input_name
+        self._input_shape = input_shape
+        self._dtype = dtype
+        self._output_name = output_name
+
+    def ask(self, prepared: np.ndarray) -> np.ndarray:
+        self._check_shape(prepared)
+        if self._dtype is np.uint8:
+            prepared = np.clip(np.rint(prepared), 0, 255)
+        prepared = prepared.astype(self._dtype, copy=False)
+        if self.fixed_batch is not None and len(prepared) != self.fixed_batch:
+            return in_fixed_batches(self._rows, prepared, self.fixed_batch)
+        return self._rows(prepared)
+
+    def _rows(self, prepared: np.ndarray) -> np.ndarray:
+        try:
+            (rows,) = self._session.run([self._output_name], {self._input_name: prepared})
+        except Exception as error:  # onnxruntime's exceptions share no public base class
+            raise failed_when_asked(self.label, prepared, error) from error
+        if rows.ndim != 2:
+            raise ModelOutputError(
+                f"{self.label} answered {rows.dtype} {list(rows.shape)} at output {self._output_name!r}, not "
+                "[batch, classes]; choose another with `output` (an index or a name)"
+            )
+        return as_rows(rows, len(prepared), self.label)
+
+    def _check_shape(self, prepared: np.ndarray) -> None:
+        wanted = self._input_shape
+        if not wanted:
+            return
+        fits = len(wanted) == prepared.ndim and all(
+            want in (None, have) for want, have in zip(wanted[1:], prepared.shape[1:], strict=True)
+        )
+        if not fits:
+            shown = ", ".join("any" if d is None else str(d) for d in wanted)
+            raise ValueError(
+                f"{self.label} takes inputs [{shown}] ({self.spec.layout}), got {list(prepared.shape)}; resize the "
+                "references to that size, or set `layout` if the channels are elsewhere"
+            )
+
+
+def _import_onnxruntime() -> Any:
+    try:
+        import onnxruntime
+    except ImportError as error:
+        raise missing_extra("onnxruntime", "onnx") from error
+    return onnxruntime
+
+
+def _checked(model: str | os.PathLike[str] | bytes) -> tuple[str | bytes, str, str | None]:
+    """Return what to open, the model's name, and the file's hash, if it looks like an ONNX model."""
+    if isinstance(model, bytes | bytearray):
+        if problem := onnx_problem(io.BytesIO(model), len(model)):
+            raise FileFormatError(f"the {len(model)} bytes given to `from_onnx` are {problem}")
+        return bytes(model), "onnx", None
+    path = existing_file(Path(model))
+    with path.open("rb") as file:
+        if problem := onnx_problem(file, path.stat().st_size):
+            raise FileFormatError(f"{path} is {problem}")
+    return str(path), path.stem, file_identity(path)
+
+
+def _open(ort: Any, source: str | bytes, name: str, providers: Sequence[Any], threads: int) -> Any:
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = threads
+    # Idle threads that spin take the cores from the composition of the next batch.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.log_severity_level = 3
+    try:
+        return ort.InferenceSession(source, options, providers=list(providers))
+    except ValueError as error:
+        raise ValueError(f"`providers` is {providers}: {error}") from error
+    except Exception as error:  # onnxruntime's exceptions share no public base class
+        raise FileFormatError(f"ONNX Runtime cannot open {name}: {error}") from error
+
+
+def _usable_cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _only_input(session: Any, name: str) -> Any:
+    inputs = session.get_inputs()
+    if len(inputs) != 1:
+        raise FileFormatError(
+            f"{name} has {len(inputs)} inputs ({_signature(inputs)}); a black box takes one: wrap the model in a "
+            "function that fills in the others, and pass it to `from_callable`"
+        )
+    if inputs[0].type not in _INPUT_TYPES:
+        raise FileFormatError(
+            f"{name} takes {_signature(inputs)}; inputs of float32, float16, float64 and uint8 are supported: wrap the "
+            "model in a function that converts, and pass it to `from_callable`"
+        )
+    return inputs[0]
+
+
+def _choose_output(session: Any, output: Output, name: str) -> str:
+    outputs = session.get_outputs()
+    names = [o.name for o in outputs]
+    if isinstance(output, int):
+        if not -len(names) <= output < len(names):
+            raise ValueError(f"`output` is {output}, but {name} has {len(names)} outputs: {_signature(outputs)}")
+        return names[output]
+    if output is not None:
+        if output not in names:
+            raise ValueError(f"{name} has no output {output!r}; it has {_signature(outputs)}")
+        return output
+    floats = [o for o in outputs if o.type in _OUTPUT_TYPES]
+    fitting = [o for o in floats if len(o.shape or ()) == 2]
+    if not fitting:  # a shape that the file leaves open is settled by the first answer
+        fitting = [o for o in floats if not o.shape]
+    if len(fitting) == 1:
+        return fitting[0].name
+    problem = f"{len(fitting)} of them could be" if fitting else "none of them is"
+    raise ModelOutputError(
+        f"{name} has the outputs {_signature(outputs)}: {problem} [batch, classes] of floating-point numbers; "
+        "choose one with `output` (an index or a name), or export the model without what comes after its scores"
+    )
+
+
+def _layout_of(shape: list[int | None], layout: Layout | Literal["auto"], name: str) -> tuple[Layout, str]:
+    if layout != "auto":
+        return layout, "given"
+    if len(shape) != 4:
+        return "NHWC", "not an image model"
+    first, last = shape[1] in (1, 3), shape[3] in (1, 3)
+    if first and last:
+        raise ValueError(f"{name} takes inputs {shape}, where both axis 1 and axis 3 could be channels; set `layout`")
+    if first or last:
+        return ("NCHW" if first else "NHWC"), "input shape"
+    return "NCHW", "assumed: the input shape does not tell"
+
+
+def _class_names(metadata: dict[str, str]) -> list[str] | None:
+    """Read class names that exporters leave in the metadata: a list, or a mapping from index to name, as JSON."""
+    for key in _CLASS_NAME_KEYS:
+        try:
+            value = ast.literal_eval(metadata.get(key, ""))
+        except (ValueError, SyntaxError):
+            continue
+        if isinstance(value, dict):
+            value = list(value.values())
+        if isinstance(value, list | tuple) and value:
+            return [str(v) for v in value]
+    return None
+
+
+def _signature(entries: Sequence[Any]) -> str:
+    return ", ".join(
+        f"{e.name!r} {e.type.removeprefix('tensor(').removesuffix(')')} {list(e.shape or [])}" for e in entries
+    )

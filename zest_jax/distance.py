@@ -1,0 +1,122 @@
+"""Phase 4c: distances between signatures, and the relative distance (paper, Algorithm 1, line 12; Appendix C and G)."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from jaxtyping import Float
+
+from zest_jax.align import METRICS, AlignMethod, Alignment, Metric, align
+from zest_jax.errors import ProbeMismatchError
+from zest_jax.signature import Signature
+
+
+def distance(
+    a: Signature,
+    b: Signature,
+    *,
+    metric: Metric = "cosine",
+    align: AlignMethod | Alignment = "auto",
+) -> float:
+    """Distance between two models through their signatures.
+
+    Args:
+        a, b: signatures from the same probe set, fitted with the same settings.
+        metric: "cosine", 1 - <S_a, S_b> / (|S_a| |S_b|), in [0, 2] (the paper's choice); "l1", "l2" or "linf" norm of S_a - S_b.
+        align: how classes are matched first, see `zest_jax.align.align`, or an `Alignment` found before. When the models have
+            different numbers of classes, the classes that stay unmatched are left out.
+
+    Raises:
+        ProbeMismatchError: the signatures come from different probe sets or were fitted with different settings.
+        DegenerateSignatureError: a signature carries no information.
+        ValueError: an unknown metric, or `align="none"` for different numbers of classes.
+
+    >>> from zest_jax import from_jax, image_probes, sign
+    >>> images = np.random.default_rng(0).integers(0, 256, (4, 16, 16, 3), np.uint8)
+    >>> probes = image_probes(images, 4, 60, segmenter="grid", segmenter_settings={"rows": 2, "columns": 2})
+    >>> a = sign(from_jax(lambda x: x.mean((1, 2))), probes)
+    >>> b = sign(from_jax(lambda x: x[..., ::-1].mean((1, 2))), probes)    # the same model, its classes permuted
+    >>> bool(distance(a, b) < 1e-6), bool(distance(a, b, align="none") > 1e-3)
+    (True, True)
+    """
+    check_comparable(a, b)
+    if metric not in METRICS:
+        raise ValueError(f"unknown metric {metric!r}; choose one of {', '.join(METRICS)}")
+    found = _align(a, b, align, metric)
+    x, y = a.weights[:, found.a_classes].astype(np.float64), b.weights[:, found.b_classes].astype(np.float64)
+    if metric == "cosine":
+        norms = np.linalg.norm(x) * np.linalg.norm(y)
+        if norms == 0:
+            a.select_classes(found.a_classes).check_informative()
+            b.select_classes(found.b_classes).check_informative()
+        return float(max(0.0, 1 - np.vdot(x, y) / norms))
+    difference = np.abs(x - y)
+    return float({"l1": difference.sum, "l2": lambda: np.sqrt(np.square(difference).sum()), "linf": difference.max}[metric]())
+
+
+def _align(a: Signature, b: Signature, how: AlignMethod | Alignment, metric: Metric) -> Alignment:
+    return how if isinstance(how, Alignment) else align(a, b, method=how, metric=metric)
+
+
+def distance_matrix(
+    signatures: Sequence[Signature], *, metric: Metric = "cosine", align: AlignMethod = "auto"
+) -> Float[np.ndarray, "models models"]:
+    """Distances between all pairs of models, symmetric, 0 on the diagonal; arguments and errors as for `distance`."""
+    n = len(signatures)
+    distances = np.zeros((n, n))
+    for signature in signatures:
+        signature.check_informative()
+    for i in range(n):
+        for j in range(i + 1, n):
+            distances[i, j] = distances[j, i] = distance(signatures[i], signatures[j], metric=metric, align=align)
+    return distances
+
+
+def check_comparable(a: Signature, b: Signature) -> None:
+    """Refuse to compare what cannot be compared.
+
+    Raises:
+        ProbeMismatchError: different probe sets or settings.
+        DegenerateSignatureError: a signature carries no information.
+    """
+    if a.probe_hash != b.probe_hash:
+        raise ProbeMismatchError(
+            f"{a.label} was signed with probe set {a.probe_hash[:16]}, {b.label} with {b.probe_hash[:16]}; signatures from different "
+            "probe sets cannot be compared: sign both models with the same probes file"
+        )
+    for name in ("solve", "targets"):
+        left, right = _comparable_settings(a, name), _comparable_settings(b, name)
+        if left != right:
+            raise ProbeMismatchError(
+                f"{a.label} and {b.label} were fitted differently ({name}: {left} and {right}); sign both with the same settings"
+            )
+    if a.settings.get("targets") == "as-is" and a.settings.get("outputs") != b.settings.get("outputs"):
+        raise ProbeMismatchError(
+            f"{a.label} answers with {a.settings.get('outputs')}, {b.label} with {b.settings.get('outputs')}; "
+            "sign both with targets='probabilities' (or 'logits')"
+        )
+    a.check_informative()
+    b.check_informative()
+
+
+def _comparable_settings(signature: Signature, name: str) -> object:
+    value = signature.settings.get(name)
+    # The solvers agree to rounding, so which of them was used does not matter.
+    return {k: v for k, v in value.items() if k != "solver"} if isinstance(value, dict) else value
+
+
+def relative_distance(
+    distance: Float[np.ndarray, " pairs"] | float, unrelated: Float[np.ndarray, " calibration"] | Sequence[float]
+) -> np.ndarray:
+    """Scale distances by the mean distance of unrelated models (paper, Appendix C, eq. 1).
+
+    Below 1 the pair is closer than two independent trainings of the same task are on average.
+
+    >>> relative_distance(0.3, [0.9, 1.1]).item()
+    0.3
+    """
+    calibration = np.asarray(unrelated, np.float64)
+    if calibration.size == 0:
+        raise ValueError("`unrelated` is empty; pass the distances of at least one unrelated pair, better five or more")
+    if not (np.isfinite(calibration).all() and calibration.min() >= 0 and calibration.mean() > 0):
+        raise ValueError(f"`unrelated` must be finite distances with a mean above 0; got {calibration.tolist()[:5]}")
+    return np.asarray(distance, np.float64) / calibration.mean()

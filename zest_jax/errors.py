@@ -1,0 +1,42 @@
+"""What can go wrong, by kind, so that callers can tell a bad file from a bad model.
+
+Wrong arguments are plain `ValueError`s; everything here derives from `ZestError`.
+"""
+
+
+class ZestError(Exception):
+    """Base of the errors that this package raises about files, models and signatures."""
+
+
+class ProbeMismatchError(ZestError):
+    """Two things that must come from the same probe set do not."""
+
+
+class ModelOutputError(ZestError):
+    """A black box answered something that cannot be used: NaN, a wrong shape, another answer to the same input."""
+
+
+class DegenerateSignatureError(ZestError):
+    """A signature carries no information, so that no distance to it is defined."""
+
+
+class FileFormatError(ZestError):
+    """A file is truncated, damaged, or not of the format it was opened as."""
+
+
+class UnsafeFileError(ZestError):
+    """Loading the file could run code of its author; refused unless the caller trusts it."""
+
+
+class MissingExtraError(ZestError, ImportError):
+    """An optional dependency is not installed; the message names the extra that brings it."""
+
+
+def missing_extra(what: str, extra: str) -> MissingExtraError:
+    """Build the error for an absent optional dependency.
+
+    >>> raise missing_extra("onnxruntime", "onnx")
+    Traceback (most recent call last):
+    zest_jax.errors.MissingExtraError: onnxruntime is not installed; install it with `pip install "zest_jax[onnx]"`
+    """
+    return MissingExtraError(f'{what} is not installed; install it with `pip install "zest_jax[{extra}]"`')

@@ -1,0 +1,389 @@
+"""Phases 3 and 4a together: ask models the questions of a ProbeSet, fit while the answers arrive, return Signatures."""
+
+import contextlib
+import dataclasses
+import json
+import os
+import time
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import jax
+import numpy as np
+import safetensors.numpy
+
+from zest_jax.atomic import atomic_write
+from zest_jax.blackbox.protocol import BlackBox
+from zest_jax.errors import ModelOutputError, ProbeMismatchError
+from zest_jax.probes.masks import unpack
+from zest_jax.probes.probe_set import ProbeSet
+from zest_jax.progress import progress_bar
+from zest_jax.query import Mode, stream
+from zest_jax.signature import Preview, Signature, best_explained, read_tensors
+from zest_jax.solve import Design, LocalFits, SolveSettings, design, fit
+
+Targets = Literal["as-is", "logits", "probabilities"]
+
+# References fitted together, at most; fewer when their masks and outputs get large (in numbers held).
+BLOCK_REFERENCES = 16
+BLOCK_NUMBERS = 2**23
+# Seconds between two saves of a checkpoint.
+CHECKPOINT_EVERY = 10.0
+CHECKPOINT_FORMAT = "zest-partial"
+# Outputs of an earlier run and of this one belong to the same model when they differ by less than this share of their spread.
+RESUME_TOLERANCE = 1e-2
+
+
+def sign(
+    box: BlackBox,
+    probes: ProbeSet,
+    *,
+    batch_size: int | None = None,
+    mode: Mode = "auto",
+    ridge: float = 0.0,
+    intercept: bool = False,
+    kernel_width: float | None = None,
+    underdetermined: Literal["error", "minimum-norm"] = "error",
+    solver: Literal["factored", "lstsq"] = "factored",
+    targets: Targets = "as-is",
+    devices: Sequence[jax.Device] | None = None,
+    progress: bool | None = None,
+    checkpoint: str | os.PathLike[str] | None = None,
+) -> Signature:
+    """Compute the signature of a model: S = [W_1; ...; W_N] (paper, Algorithm 1, lines 2 to 11).
+
+    Args:
+        box: the model (`from_flax`, `from_torch`, `from_onnx`, ...).
+        probes: what to ask. Only signatures from the same ProbeSet can be compared.
+        batch_size, mode, devices: see `zest_jax.query.stream`.
+        ridge, intercept, kernel_width, underdetermined, solver: see `SolveSettings`; the defaults are the paper's.
+        targets: what is fitted. "as-is", the outputs as the model gives them (the authors fit logits); "probabilities", their
+            softmax unless the model already answers with probabilities; "logits", their logarithm, centred per input, when
+            the model answers with probabilities.
+        progress: a bar with rate and time left on stderr; by default when stderr is a terminal.
+        checkpoint: a file that is kept up to date while the model is asked and removed at the end; when it exists, the run
+            that left it is continued. It is written in whole, so an interrupt at any time leaves a good one.
+
+    Raises:
+        ValueError: the masks do not determine the fit (before any query), or an argument is out of range.
+        ModelOutputError: the model's outputs cannot be used, or it is not deterministic; see `zest_jax.query.stream`.
+        ProbeMismatchError: the checkpoint belongs to another probe set, model or settings.
+
+    >>> from zest_jax import from_jax, image_probes
+    >>> images = np.random.default_rng(0).integers(0, 256, (4, 16, 16, 3), np.uint8)
+    >>> probes = image_probes(images, 4, 60, segmenter="grid", segmenter_settings={"rows": 2, "columns": 2})
+    >>> sign(from_jax(lambda x: x.mean((1, 2))), probes).weights.shape
+    (16, 3)
+    """
+    return sign_many(
+        [box],
+        probes,
+        batch_size=batch_size,
+        mode=mode,
+        ridge=ridge,
+        intercept=intercept,
+        kernel_width=kernel_width,
+        underdetermined=underdetermined,
+        solver=solver,
+        targets=targets,
+        devices=devices,
+        progress=progress,
+        checkpoint=checkpoint,
+    )[0]
+
+
+def sign_many(
+    boxes: Sequence[BlackBox],
+    probes: ProbeSet,
+    *,
+    batch_size: int | None = None,
+    mode: Mode = "auto",
+    ridge: float = 0.0,
+    intercept: bool = False,
+    kernel_width: float | None = None,
+    underdetermined: Literal["error", "minimum-norm"] = "error",
+    solver: Literal["factored", "lstsq"] = "factored",
+    targets: Targets = "as-is",
+    devices: Sequence[jax.Device] | None = None,
+    progress: bool | None = None,
+    checkpoint: str | os.PathLike[str] | None = None,
+) -> list[Signature]:
+    """Sign several models in one pass: every batch is composed once and every fit is factored once for all of them.
+
+    Arguments and errors as for `sign`.
+    """
+    if targets not in ("as-is", "logits", "probabilities"):
+        raise ValueError(f"`targets` is {targets!r}; choose 'as-is', 'logits' or 'probabilities'")
+    settings = SolveSettings(
+        ridge=ridge, intercept=intercept, kernel_width=kernel_width, underdetermined=underdetermined, solver=solver
+    )
+    devices = list(devices or jax.local_devices())
+    blocks = _Blocks(probes, settings, devices)
+    blocks.check_determined()
+    run = _Run(boxes, probes, settings, targets, Path(checkpoint) if checkpoint is not None else None)
+    options = {"batch_size": batch_size, "mode": mode, "devices": devices}
+    if run.fits_done:
+        run.check_same_models(next(stream(boxes, probes, **options)).outputs)
+
+    label = boxes[0].label if len(boxes) == 1 else f"{len(boxes)} models"
+    first = int(probes.distinct.start[run.references_done])
+    with (
+        progress_bar(f"signing {label}", probes.n_queries, unit="queries", show=progress, done=first) as update,
+        run.saved_on_exit(),
+    ):
+        buffers = [_Buffer() for _ in boxes]
+        for batch in stream(boxes, probes, first=first, **options):
+            for buffer, outputs, i in zip(buffers, batch.outputs, range(len(boxes)), strict=True):
+                buffer.append(run.to_targets(i, outputs))
+            answered = int(np.searchsorted(probes.distinct.start, batch.stop, side="right")) - 1
+            while (block := blocks.next_complete(run.references_done, answered)) is not None:
+                run.add(block.stop, [blocks.fit(block, buffer.take(block.queries)) for buffer in buffers])
+            run.save_now_and_then()
+            update(batch.stop)
+    signatures = run.signatures()
+    run.finish()
+    return signatures
+
+
+@dataclasses.dataclass(frozen=True)
+class _Block:
+    """References start:stop, which are fitted together."""
+
+    start: int
+    stop: int
+    design: Design
+    queries: int
+
+
+class _Blocks:
+    """Cuts the references into blocks of one shape, so that one compilation fits them all."""
+
+    def __init__(self, probes: ProbeSet, settings: SolveSettings, devices: list[jax.Device]) -> None:
+        self.probes, self.settings, self.devices = probes, settings, devices
+        self.rows = int(np.diff(probes.distinct.start).max())
+        columns = probes.max_segments + settings.intercept
+        size = max(1, min(BLOCK_REFERENCES, BLOCK_NUMBERS // (self.rows * columns)))
+        self.size = -(-min(size, probes.n_references) // len(devices)) * len(devices)
+        self.ready: _Block | None = None
+
+    def check_determined(self) -> None:
+        """Refuse fits that the masks do not determine before any model is asked."""
+        if self.settings.ridge == 0 and self.settings.underdetermined == "error":
+            for start in range(0, self.probes.n_references, self.size):
+                self._design(start, dataclasses.replace(self.settings, solver="lstsq"))
+
+    def _design(self, start: int, settings: SolveSettings) -> _Block:
+        distinct, stop = self.probes.distinct, min(start + self.size, self.probes.n_references)
+        begin, end = int(distinct.start[start]), int(distinct.start[stop])
+        masks = np.zeros((self.size, self.rows, self.probes.max_segments), bool)
+        count = np.zeros((self.size, self.rows), np.float32)
+        n_segments = np.zeros(self.size, np.int32)
+        n_segments[: stop - start] = self.probes.n_segments[start:stop]
+        rows = (distinct.reference[begin:end] - start, _place(distinct.start[start : stop + 1]))
+        masks[rows] = unpack(distinct.packed[begin:end], self.probes.max_segments)
+        count[rows] = distinct.count[begin:end]
+        return _Block(start, stop, design(masks, count, n_segments, settings, first_reference=start), end - begin)
+
+    def next_complete(self, done: int, answered: int) -> _Block | None:
+        """The block after `done` references, once all questions of the first `answered` references are answered."""
+        if done >= self.probes.n_references or min(done + self.size, self.probes.n_references) > answered:
+            return None
+        return self._design(done, self.settings)
+
+    def fit(self, block: _Block, outputs: np.ndarray) -> LocalFits:
+        n = block.stop - block.start
+        start = self.probes.distinct.start[block.start : block.stop + 1]
+        z = np.zeros((self.size, self.rows, outputs.shape[1]), np.float32)
+        z[np.repeat(np.arange(n), np.diff(start)), _place(start)] = outputs
+        fits = fit(block.design, z, self.settings, devices=self.devices)
+        return LocalFits(*(None if x is None else x[:n] for x in fits))
+
+
+def _place(start: np.ndarray) -> np.ndarray:
+    """Position of each query within its reference, given where the references start."""
+    return np.concatenate([np.arange(n) for n in np.diff(start)])
+
+
+class _Buffer:
+    """Answers that are not fitted yet, first in first out."""
+
+    def __init__(self) -> None:
+        self.parts: list[np.ndarray] = []
+
+    def append(self, outputs: np.ndarray) -> None:
+        self.parts.append(outputs)
+
+    def take(self, n: int) -> np.ndarray:
+        joined = np.concatenate(self.parts)
+        self.parts = [joined[n:]]
+        return joined[:n]
+
+
+class _Run:
+    """The state of a signing run: what is fitted so far, and the checkpoint that holds it."""
+
+    def __init__(
+        self, boxes: Sequence[BlackBox], probes: ProbeSet, settings: SolveSettings, targets: Targets, checkpoint: Path | None
+    ) -> None:
+        self.boxes, self.probes, self.settings, self.targets, self.path = list(boxes), probes, settings, targets, checkpoint
+        self.references_done = 0
+        self.fits_done: list[list[LocalFits]] = []
+        self.kinds: list[str | None] = [None] * len(self.boxes)
+        self.first_outputs: list[np.ndarray | None] = [None] * len(self.boxes)
+        self.saved_at, self.saved_references = time.monotonic(), 0
+        self.identity = {
+            "probe_hash": probes.hash,
+            "models": [box.label for box in self.boxes],
+            "model_files": [box.settings.get("file_sha256") for box in self.boxes],
+            "solve": dataclasses.asdict(settings),
+            "targets": targets,
+        }
+        if self.path is not None and self.path.exists():
+            self._resume()
+
+    def to_targets(self, i: int, outputs: np.ndarray) -> np.ndarray:
+        """Turn a model's outputs into what is fitted; on the first batch decide what they are."""
+        if self.first_outputs[i] is None:
+            self.first_outputs[i] = outputs.copy()
+        if self.kinds[i] is None:
+            self.kinds[i] = self.boxes[i].returns if self.boxes[i].returns != "auto" else detect_kind(outputs)
+        if self.targets == "probabilities" and self.kinds[i] == "logits":
+            shifted = np.exp(outputs - outputs.max(axis=1, keepdims=True))
+            return shifted / shifted.sum(axis=1, keepdims=True)
+        if self.targets == "logits" and self.kinds[i] == "probabilities":
+            if outputs.min() < 0:
+                raise ModelOutputError(
+                    f"{self.boxes[i].label} is said to return probabilities but answered {outputs.min():g}; pass returns='logits'"
+                )
+            logs = np.log(np.maximum(outputs, np.finfo(np.float32).tiny))
+            return logs - logs.mean(axis=1, keepdims=True)
+        return outputs
+
+    def add(self, done: int, fits: list[LocalFits]) -> None:
+        self.fits_done.append(fits)
+        self.references_done = done
+
+    def check_same_models(self, outputs: list[np.ndarray]) -> None:
+        for box, before, now in zip(self.boxes, self.first_outputs, outputs, strict=True):
+            assert before is not None
+            rows = min(len(before), len(now))
+            same = before.shape[1] == now.shape[1]
+            if same:
+                spread = float(before.std(axis=0).mean()) + 1e-6 * float(np.abs(before).max(initial=0)) + 1e-30
+                same = float(np.sqrt(np.mean((before[:rows] - now[:rows]) ** 2))) / spread < RESUME_TOLERANCE
+            if not same:
+                raise ProbeMismatchError(
+                    f"the checkpoint {self.path} was left by another model: {box.label} now answers the first questions differently. "
+                    "Delete the checkpoint to start anew, or name another one"
+                )
+
+    def save_now_and_then(self) -> None:
+        if time.monotonic() - self.saved_at > CHECKPOINT_EVERY:
+            self._save()
+
+    @contextlib.contextmanager
+    def saved_on_exit(self):
+        try:
+            yield
+        except BaseException:
+            self._save()
+            raise
+
+    def _save(self) -> None:
+        self.saved_at = time.monotonic()
+        if self.path is None or self.references_done == self.saved_references:
+            return
+        tensors = {}
+        for i in range(len(self.boxes)):
+            for name, value in self._joined(i)._asdict().items():
+                if value is not None:
+                    tensors[f"{i}.{name}"] = np.ascontiguousarray(value)
+            first = self.first_outputs[i]
+            assert first is not None
+            tensors[f"{i}.first_outputs"] = first
+        header = {
+            "format": CHECKPOINT_FORMAT,
+            "identity": json.dumps(self.identity),
+            "references_done": str(self.references_done),
+            "kinds": json.dumps(self.kinds),
+        }
+        with atomic_write(self.path) as file:
+            file.write(safetensors.numpy.save(tensors, metadata=header))
+        self.saved_references = self.references_done
+
+    def _resume(self) -> None:
+        assert self.path is not None
+        tensors, header = read_tensors(self.path, CHECKPOINT_FORMAT, "a checkpoint of `sign`", "delete it to start anew")
+        left = json.loads(header["identity"])
+        different = [name for name, value in self.identity.items() if left.get(name) != value]
+        if different:
+            raise ProbeMismatchError(
+                f"the checkpoint {self.path} belongs to another run: "
+                + "; ".join(f"{name} was {left.get(name)}, is {self.identity[name]}" for name in different)
+                + ". Delete it to start anew, or name another one"
+            )
+        self.references_done = self.saved_references = int(header["references_done"])
+        self.kinds = json.loads(header["kinds"])
+        self.first_outputs = [tensors[f"{i}.first_outputs"] for i in range(len(self.boxes))]
+        self.fits_done = [
+            [LocalFits(*(tensors.get(f"{i}.{name}") for name in LocalFits._fields)) for i in range(len(self.boxes))]  # type: ignore[arg-type]
+        ]
+
+    def _joined(self, i: int) -> LocalFits:
+        parts = [fits[i] for fits in self.fits_done]
+        columns = zip(*parts, strict=True)
+        return LocalFits(*(None if column[0] is None else np.concatenate(column) for column in columns))
+
+    def signatures(self) -> list[Signature]:
+        probes = self.probes
+        real = np.arange(probes.max_segments) < probes.n_segments[:, None]
+        signatures = []
+        for i, box in enumerate(self.boxes):
+            fits = self._joined(i)
+            best = best_explained(fits.r2, fits.variance)
+            signature = Signature(
+                weights=fits.weights[real],
+                segment_counts=probes.n_segments,
+                r2=fits.r2,
+                variance=fits.variance,
+                intercept=fits.intercept,
+                probe_hash=probes.hash,
+                label=box.label,
+                class_names=box.class_names,
+                settings={
+                    "model": box.settings,
+                    "solve": dataclasses.asdict(self.settings),
+                    "outputs": self.kinds[i],
+                    "targets": self.targets,
+                },
+                preview=_preview(probes, best),
+            )
+            if not signature.variance.any():
+                warnings.warn(
+                    f"{box.label} gave the same outputs whatever was masked: its signature says nothing and no distance to it is defined",
+                    stacklevel=3,
+                )
+            signatures.append(signature)
+        return signatures
+
+    def finish(self) -> None:
+        if self.path is not None:
+            self.path.unlink(missing_ok=True)
+
+
+def detect_kind(outputs: np.ndarray) -> str:
+    """Tell probabilities (rows non-negative, summing to 1) from logits, on one batch of outputs [batch, classes]."""
+    if outputs.shape[1] > 1 and outputs.min() >= 0 and np.allclose(outputs.sum(axis=1), 1, atol=1e-3):
+        return "probabilities"
+    return "logits"
+
+
+def _preview(probes: ProbeSet, reference: int) -> Preview:
+    image = probes.references[reference]
+    if image.dtype != np.uint8:
+        image = np.rint(image * 255).astype(np.uint8)
+    return Preview(reference, image, probes.segments[reference])
+
+

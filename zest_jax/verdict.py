@@ -1,0 +1,59 @@
+"""Put a distance into words, given distances of pairs that are known to be unrelated."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from scipy import stats
+
+from zest_jax.distance import relative_distance
+
+# Below this many unrelated pairs nothing can be said about how much their distances vary.
+MIN_PAIRS = 2
+
+
+class Verdict(NamedTuple):
+    """What a distance says.
+
+    Attributes:
+        relative: distance over the mean unrelated distance (paper, Appendix C).
+        bound: the relative distance below which a pair counts as related; NaN with fewer than 2 unrelated pairs.
+        related: True below the bound, False above, None when there are too few unrelated pairs to tell.
+        text: the same in words.
+    """
+
+    relative: float
+    bound: float
+    related: bool | None
+    text: str
+
+
+def verdict(distance: float, unrelated: Sequence[float] | np.ndarray, *, alpha: float = 0.05) -> Verdict:
+    """Judge a pair against unrelated pairs, which must not contain the pair itself.
+
+    The paper calls a pair related when its relative distance is below 1. As half of all unrelated pairs are, a margin is
+    needed: the bound is the lower one-sided prediction limit for one more unrelated pair, mean - t * s * sqrt(1 + 1/n),
+    assuming normal distances (Hahn and Meeker, Statistical Intervals, section 4.7). Few pairs make it low.
+
+    Args:
+        distance: of the pair to judge.
+        unrelated: distances of unrelated pairs on the same probe set and metric.
+        alpha: chance to call an unrelated pair related, between 0 and 1.
+
+    >>> verdict(0.1, [0.58, 0.60, 0.62]).related, verdict(0.57, [0.58, 0.60, 0.62]).related, verdict(0.1, [0.6]).related
+    (True, False, None)
+    """
+    if not 0 < alpha < 1:
+        raise ValueError(f"`alpha` is {alpha}; give a chance between 0 and 1")
+    relative = float(relative_distance(distance, unrelated))
+    calibration = np.asarray(unrelated, np.float64)
+    n = len(calibration)
+    if n < MIN_PAIRS:
+        return Verdict(relative, float("nan"), None, f"can't tell: {n} unrelated pair is too few, give at least {MIN_PAIRS}")
+    limit = calibration.mean() - stats.t.ppf(1 - alpha, n - 1) * calibration.std(ddof=1) * np.sqrt(1 + 1 / n)
+    bound = float(max(limit, 0.0) / calibration.mean())
+    if bound == 0.0:
+        return Verdict(relative, bound, None, f"can't tell: the {n} unrelated pairs vary too much, give more")
+    if relative < bound:
+        return Verdict(relative, bound, True, f"related: nearer than unrelated models get ({relative:.2f} < {bound:.2f})")
+    return Verdict(relative, bound, False, f"no sign of a relation ({relative:.2f}, unrelated from {bound:.2f})")
