@@ -5,6 +5,7 @@ It lies beside the package, not in `tests/`, so that `pytest zest_jax/solve.py` 
 
 import os
 import pathlib
+import sys
 import tempfile
 
 ROOT = pathlib.Path(__file__).parent
@@ -21,6 +22,17 @@ os.environ.setdefault("MPLCONFIGDIR", os.path.join(tempfile.gettempdir(), "zest-
 # Programs that the tests start find the checkout also where the package is not installed.
 os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
 
+import pytest  # noqa: E402
 from jaxtyping import install_import_hook  # noqa: E402
 
-install_import_hook("zest_jax", "beartype.beartype")
+sys.path.insert(0, str(ROOT / "tests"))
+install_import_hook("zest_jax", "shapes_only.check_shapes")
+
+
+@pytest.fixture(autouse=True)
+def _names_in_doctests(doctest_namespace):
+    """Examples may say `np` and `jnp` without importing them, as everyone's do."""
+    import jax.numpy as jnp
+    import numpy as np
+
+    doctest_namespace.update(np=np, jnp=jnp)

@@ -16,13 +16,14 @@ Update = Callable[[int], None]
 
 
 class _Rate(ProgressColumn):
-    def __init__(self, unit: str) -> None:
+    def __init__(self, unit: str, done: int) -> None:
         super().__init__()
-        self.unit = unit
+        self.unit, self.done = unit, done
 
     def render(self, task: Task) -> Text:
-        speed = task.finished_speed or task.speed
-        return Text("-" if speed is None else f"{speed:,.0f} {self.unit}/s", style="progress.data.speed")
+        elapsed = task.finished_time if task.finished else task.elapsed
+        rate = (task.completed - self.done) / max(elapsed or 0.0, 1e-9)
+        return Text(f"{rate:,.0f} {self.unit}/s", style="progress.data.speed")
 
 
 @contextlib.contextmanager
@@ -48,7 +49,7 @@ def progress_bar(description: str, total: int, *, unit: str, show: bool | None, 
             BarColumn(),
             MofNCompleteColumn(),
             TextColumn(unit),
-            _Rate(unit),
+            _Rate(unit, done),
             TimeRemainingColumn(),
             TextColumn("left"),
         )

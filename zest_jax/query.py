@@ -95,6 +95,7 @@ def query(
     Raises:
         ModelOutputError: see `stream`.
     """
+    _check_box(box)
     with progress_bar(f"asking {box.label}", probes.n_queries, unit="queries", show=progress) as update:
         answers = []
         for batch in stream([box], probes, batch_size=batch_size, mode=mode, devices=devices):
@@ -132,6 +133,8 @@ def stream(
     """
     if not boxes:
         raise ValueError("no models were given; pass at least one black box")
+    for box in boxes:
+        _check_box(box)
     devices = list(devices or jax.local_devices())
     spread = len(devices) > 1 and any(isinstance(box, JaxBlackBox) for box in boxes)
     size = _checked_batch_size(batch_size, probes, boxes, len(devices) if spread else 1)
@@ -331,19 +334,17 @@ class _CallbackAsker(_Asker):
             answer = _ask_in_chunks(self.box, np.asarray(prepared))
             if answer.shape != (self.composer.size, self.classes):
                 raise _shape_error(self.box, answer.shape, self.composer.size)
-            return answer
         except BaseException as error:
-            # XLA would wrap it in an error of its own; `finish` raises the original.
+            # XLA would wrap it in an error of its own, or lose an interrupt; `finish` raises the original.
             self.failure = error
-            raise
+            return np.full((self.composer.size, self.classes or 1), np.nan, np.float32)
+        return answer
 
     def finish(self, started: jax.Array) -> np.ndarray:
-        try:
-            return np.asarray(started)
-        except Exception:
-            if self.failure is not None:
-                raise self.failure from None
-            raise
+        answer = np.asarray(started)
+        if self.failure is not None:
+            raise self.failure
+        return answer
 
 
 def _asker(box: BlackBox, composer: _Composer, mode: Mode, *, alone: bool) -> _Asker:
@@ -351,11 +352,16 @@ def _asker(box: BlackBox, composer: _Composer, mode: Mode, *, alone: bool) -> _A
         raise ValueError(f"unknown mode {mode!r}; choose 'auto', 'loop' or 'callback'")
     if isinstance(box, JaxBlackBox):
         return _FusedAsker(box, composer, alone)
-    if isinstance(box, HostBlackBox):
-        return _CallbackAsker(box, composer) if mode == "callback" else _LoopAsker(box, composer)
-    raise TypeError(
-        f"a black box was expected, got {type(box).__name__}; wrap the model with from_flax, from_torch, from_onnx, from_jax or from_callable"
-    )
+    assert isinstance(box, HostBlackBox)
+    return _CallbackAsker(box, composer) if mode == "callback" else _LoopAsker(box, composer)
+
+
+def _check_box(box: object) -> None:
+    if not isinstance(box, JaxBlackBox | HostBlackBox):
+        raise TypeError(
+            f"a black box was expected, got {type(box).__name__}; wrap the model with from_flax, from_torch, from_onnx, from_jax or "
+            "from_callable"
+        )
 
 
 def _ask_in_chunks(box: HostBlackBox, prepared: np.ndarray) -> np.ndarray:

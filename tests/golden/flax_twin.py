@@ -71,7 +71,9 @@ def flax_twin(path: str | os.PathLike[str]) -> ResNet20:
     return model
 
 
-def onnx_weights(path: str | os.PathLike[str]) -> tuple[list[tuple[np.ndarray, np.ndarray]], tuple[np.ndarray, np.ndarray]]:
+def onnx_weights(
+    path: str | os.PathLike[str],
+) -> tuple[list[tuple[np.ndarray, np.ndarray]], tuple[np.ndarray, np.ndarray]]:
     """Read the (weight, bias) pairs of a graph of convolutions that ends in one Gemm: PyTorch's layouts."""
     graph = onnx.load(Path(path)).graph
     values = {entry.name: numpy_helper.to_array(entry) for entry in graph.initializer}

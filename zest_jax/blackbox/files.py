@@ -163,7 +163,7 @@ def _function_named(reference: str) -> Callable[..., Any]:
         raise ValueError(f"the module {module_name!r} has no {name!r}") from error
     if not callable(found) and not isinstance(found, BlackBox):
         raise ValueError(f"{reference} is a {type(found).__name__}; it must name a function that returns the model")
-    return found  # pyright: ignore[reportReturnType]
+    return found
 
 
 def _is_torch_module(value: Any) -> bool:

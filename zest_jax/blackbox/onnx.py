@@ -95,7 +95,7 @@ def from_onnx(
         output_name=_choose_output(session, output, name),
         label=label or name,
         class_names=class_names if class_names is not None else _class_names(metadata),
-        spec=spec_of(mean, std, value_range or ((0, 255) if dtype is np.uint8 else (0, 1)), detected_layout),
+        spec=spec_of(mean, std, value_range or ((0.0, 255.0) if dtype is np.uint8 else (0.0, 1.0)), detected_layout),
         fixed_batch=shape[0] if shape else None,
         returns=returns,
         settings={
@@ -194,10 +194,13 @@ def _open(ort: Any, source: str | bytes, name: str, providers: Sequence[Any], th
     # Idle threads that spin take the cores from the composition of the next batch.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.log_severity_level = 3
+    # ONNX Runtime would fall back to the CPU with no more than a printed line.
+    available = ort.get_available_providers()
+    for provider in providers:
+        if (provider if isinstance(provider, str) else provider[0]) not in available:
+            raise ValueError(f"`providers` asks for {provider!r}; this onnxruntime has {', '.join(available)}")
     try:
         return ort.InferenceSession(source, options, providers=list(providers))
-    except ValueError as error:
-        raise ValueError(f"`providers` is {providers}: {error}") from error
     except Exception as error:  # onnxruntime's exceptions share no public base class
         raise FileFormatError(f"ONNX Runtime cannot open {name}: {error}") from error
 
@@ -273,6 +276,5 @@ def _class_names(metadata: dict[str, str]) -> list[str] | None:
 
 
 def _signature(entries: Sequence[Any]) -> str:
-    return ", ".join(
-        f"{e.name!r} {e.type.removeprefix('tensor(').removesuffix(')')} {list(e.shape or [])}" for e in entries
-    )
+    types = [entry.type.removeprefix("tensor(").removesuffix(")") for entry in entries]
+    return ", ".join(f"{e.name!r} {kind} {list(e.shape or [])}" for e, kind in zip(entries, types, strict=True))

@@ -30,9 +30,8 @@ def select_output(answer: Any, output: Output, label: str) -> Any:
 
     >>> select_output({"logits": np.zeros((4, 10)), "features": np.zeros((4, 64))}, None, "suspect").shape
     (4, 10)
-    >>> select_output((np.zeros((4, 10)), np.zeros((4, 64))), None, "suspect")
-    Traceback (most recent call last):
-    zest_jax.errors.ModelOutputError: suspect answered [0] float64 [4, 10]; [1] float64 [4, 64]: 2 of them could be [batch, classes]; choose one with `output` (an index or a name)
+    >>> select_output((np.zeros((4, 10)), np.zeros((4, 64))), 1, "suspect").shape
+    (4, 64)
     """
     parts = _parts(answer)
     if output is None:
@@ -56,9 +55,7 @@ def as_rows(rows: Any, batch: int, label: str) -> np.ndarray:
     """
     array = np.asarray(rows)
     if array.dtype == object or not (np.issubdtype(array.dtype, np.number) or array.dtype.kind in "bV"):
-        raise ModelOutputError(
-            f"{label} answered {array.dtype} values, not numbers; return one row of scores per input"
-        )
+        raise ModelOutputError(f"{label} answered {array.dtype} values; return numbers, one row per input")
     if np.iscomplexobj(array):
         raise ModelOutputError(f"{label} answered complex numbers; return real scores, one row per input")
     if array.shape[0] != batch:

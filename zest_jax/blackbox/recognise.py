@@ -25,6 +25,7 @@ class FileKind(Enum):
 
 
 _TORCH_LEGACY_MAGIC = (0x1950A86A20F9469CFC6C).to_bytes(10, "little")
+_LARGEST_HEADER = 100_000_000  # bytes; safetensors' own limit
 _PICKLE_ENDINGS = {".pkl", ".pickle", ".joblib"}
 
 # First bytes of files that people hand over by mistake, and what to say.
@@ -138,9 +139,11 @@ def _recognise_safetensors(path: Path, file: BinaryIO, head: bytes, size: int) -
             raise FileFormatError(f"{path} is not a safetensors file, whatever its name says")
         return None
     length = int.from_bytes(head[:8], "little")
+    if length > _LARGEST_HEADER and path.suffix.lower() != ".safetensors":
+        return None
     file.seek(8)
     try:
-        if length > min(size - 8, 100_000_000):
+        if length > min(size - 8, _LARGEST_HEADER):
             raise ValueError("the header is cut off")
         header = json.loads(file.read(length))
         ends = [entry["data_offsets"][1] for name, entry in header.items() if name != "__metadata__"]

@@ -38,7 +38,7 @@ def import_torch() -> Any:
 
 
 def from_torch(
-    module: "Callable[[torch.Tensor], Any]",
+    module: "torch.nn.Module | Callable[[torch.Tensor], Any]",
     *,
     device: "str | torch.device | None" = None,
     channels_last: ChannelsLast = "auto",
@@ -81,14 +81,14 @@ def from_torch(
     >>> from_torch(net, label="suspect")(np.zeros((4, 8, 8, 3), np.float32)).shape
     (4, 10)
     """
-    torch = import_torch()
+    import_torch()
     if not callable(module):
         hint = "; a state_dict goes to `from_state_dict(path, factory)`" if isinstance(module, dict) else ""
         raise TypeError(f"`from_torch` takes a torch.nn.Module or a callable, got {type(module).__name__}{hint}")
     if channels_last not in (True, False, "auto"):
         raise ValueError(f"`channels_last` is {channels_last!r}; choose True, False or 'auto'")
-    if device is not None and isinstance(module, torch.nn.Module):
-        module = module.to(device)
+    if device is not None and (found := _as_module(module)) is not None:
+        module = found.to(device)
     return TorchBlackBox(
         module,
         device=device,
@@ -108,7 +108,7 @@ class TorchBlackBox(HostBlackBox):
 
     def __init__(
         self,
-        module: "Callable[[torch.Tensor], Any]",
+        module: "torch.nn.Module | Callable[[torch.Tensor], Any]",
         *,
         device: "str | torch.device | None",
         channels_last: ChannelsLast,
@@ -117,14 +117,15 @@ class TorchBlackBox(HostBlackBox):
         **kwargs: Any,
     ) -> None:
         torch = import_torch()
-        parameters = [*module.parameters(), *module.buffers()] if isinstance(module, torch.nn.Module) else []
+        found = _as_module(module)
+        parameters = [] if found is None else [*found.parameters(), *found.buffers()]
         floating = [p for p in parameters if p.is_floating_point()]
         self._module = module
         self._device = torch.device(device) if device is not None else (parameters[0].device if parameters else "cpu")
         self._dtype = floating[0].dtype if floating else torch.float32
         self._training = bool(getattr(module, "training", False))
         self._output = output
-        found = {
+        detected = {
             "adapter": "torch",
             "device": str(self._device),
             "dtype": str(self._dtype).removeprefix("torch."),
@@ -132,7 +133,7 @@ class TorchBlackBox(HostBlackBox):
             "channels_last": channels_last,
             "output": output,
         }
-        super().__init__(settings={**found, **(settings or {})}, **kwargs)
+        super().__init__(settings={**detected, **(settings or {})}, **kwargs)
         # None: not yet decided.
         self._channels_last: bool | None = None if channels_last == "auto" else channels_last
 
@@ -140,7 +141,7 @@ class TorchBlackBox(HostBlackBox):
         if self._channels_last is None:
             self._choose_memory_format(prepared)
         if self.fixed_batch is not None and len(prepared) != self.fixed_batch:
-            return in_fixed_batches(lambda part: self._rows(part), prepared, self.fixed_batch)
+            return in_fixed_batches(self._rows, prepared, self.fixed_batch)
         return self._rows(prepared)
 
     def _rows(self, prepared: np.ndarray) -> np.ndarray:
@@ -184,3 +185,7 @@ class TorchBlackBox(HostBlackBox):
         torch = import_torch()
         if torch.device(self._device).type == "cuda":
             torch.cuda.synchronize(self._device)
+
+
+def _as_module(value: Any) -> "torch.nn.Module | None":
+    return value if isinstance(value, import_torch().nn.Module) else None

@@ -4,19 +4,19 @@ What opening each kind of file can do (read in the source of torch 2.13):
 
 - A state_dict with `torch.load(weights_only=True)`, and safetensors: data only. Always opened.
 - `torch.load(weights_only=False)`: unpickles, so it runs any Python code. Only with `trust=True`.
-- `torch.export.load`: unpickles every weight that the file itself marks `use_pickle` (`torch.load(weights_only=False)`),
-  falls back to the same for the sample inputs, and evaluates the symbolic sizes with `sympy.sympify`, which is `eval`.
-  It offers no safe way. Only with `trust=True`.
-- `torch.jit.load`: its unpickler, in C++, makes TorchScript types only, and TorchScript cannot call Python. It can write
-  and read any file, though: `torch.save` and `torch.from_file` are TorchScript operators, run when the model is asked
-  or, in a `__setstate__`, when it is opened. So its code is searched for them before it is opened.
+- `torch.export.load`: unpickles (`weights_only=False`) every weight that the file itself marks `use_pickle`, falls back
+  to the same for the sample inputs, and evaluates symbolic sizes with `sympy.sympify`, which is `eval`. It offers no
+  safe way. Only with `trust=True`.
+- `torch.jit.load`: its unpickler, in C++, makes TorchScript types only, and TorchScript cannot call Python. It can
+  write and read any file, though: `torch.save` and `torch.from_file` are TorchScript operators, run when the model is
+  asked or, in a `__setstate__`, when it is opened. So its code is searched for them before it is opened.
 
 None of this is a sandbox: PyTorch treats a model as a program, and its operators are not hardened against hostile
 arguments. Ask models of hostile origin in a container.
 """
 
 import os
-import pickle
+import pickle  # noqa: TID251 - only called when the caller trusts the file
 import re
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Unpack
@@ -50,7 +50,7 @@ def from_torchscript(
     Args:
         path: the file.
         trust: open it even if its code uses operators that reach files or are unknown here.
-        settings: those of `from_torch`; `label` is the file's stem by default.
+        settings: those of `from_torch`; `label` is the file's stem by default, `device` the CPU.
 
     Raises:
         FileNotFoundError, FileFormatError: no such file, or no TorchScript.
@@ -186,7 +186,7 @@ def read_torch_file(path: str | os.PathLike[str], *, trust: bool) -> Any:
                 "you trust where it comes from, or have the model exported to ONNX"
             )
         with open(path, "rb") as file:
-            return _unpickled(lambda: pickle.load(file), path)
+            return _unpickled(lambda: pickle.load(file), path)  # noqa: S301 - `trust` is True here
     if kind not in (FileKind.TORCH_ZIP, FileKind.TORCH_LEGACY):
         raise FileFormatError(f"{path} is {kind.value}, not weights; use `load_model`, which opens every kind")
     try:
@@ -289,13 +289,11 @@ def _unpickled(load: Callable[[], Any], path: str | os.PathLike[str]) -> Any:
     try:
         return load()
     except (pickle.UnpicklingError, EOFError) as error:
-        raise FileFormatError(
-            f"{path} is a truncated or damaged pickle: {_first_line(error)}; copy it again"
-        ) from error
+        raise FileFormatError(f"{path} is a damaged pickle: {_first_line(error)}; copy it again") from error
     except (ImportError, AttributeError) as error:
         raise FileFormatError(
-            f"{path} needs the Python code that it was saved with: {error}; run where that can be imported, or load the "
-            "weights with `from_state_dict`"
+            f"{path} needs the Python code that it was saved with: {error}; run where that can be imported, or load "
+            "the weights with `from_state_dict`"
         ) from error
 
 

@@ -35,7 +35,9 @@ def _read(path: Path, split: str) -> tuple[np.ndarray, np.ndarray | None, tuple[
             if "header" in data.files and "packed_masks" in data.files:
                 raise FileFormatError(f"{path} is a probe set, already made; give the images to make probes from")
             name = _image_key(data.files, split, path)
-            labels = next((data[key] for key in ("labels", "y", f"y_{split}") if key in data.files and key != name), None)
+            labels = next(
+                (data[key] for key in ("labels", "y", f"y_{split}") if key in data.files and key != name), None
+            )
             names = tuple(str(n) for n in data["class_names"]) if "class_names" in data.files else None
             return data[name], labels, names
     except (ValueError, EOFError, OSError, zipfile.BadZipFile, zlib.error, NotImplementedError) as error:
@@ -55,7 +57,8 @@ def _image_key(keys: list[str], split: str, path: Path) -> str:
     if len(keys) == 1:
         return keys[0]
     raise FileFormatError(
-        f"{path} holds the arrays {', '.join(keys) or '(none)'}; store the images as `images` (or `x`) and their classes as `labels` (or `y`)"
+        f"{path} holds the arrays {', '.join(keys) or '(none)'}; store the images as `images` (or `x`) "
+        "and their classes as `labels` (or `y`)"
     )
 
 
@@ -63,7 +66,9 @@ def _checked(images: np.ndarray, path: Path) -> np.ndarray:
     if images.ndim == 3:
         images = images[..., None]
     if images.ndim != 4:
-        raise FileFormatError(f"{path} holds an array of shape {images.shape}; images are [N, H, W, C] or grey [N, H, W]")
+        raise FileFormatError(
+            f"{path} holds an array of shape {images.shape}; images are [N, H, W, C] or grey [N, H, W]"
+        )
     if 0 in images.shape:
         raise FileFormatError(f"{path} holds no images: its array has shape {images.shape}")
     if images.shape[-1] not in (1, 3):
@@ -85,7 +90,9 @@ def _plain(images: np.ndarray, path: Path) -> np.ndarray:
     low, high = float(images.min()), float(images.max())
     if images.dtype.kind in "iu":
         if low < 0 or high > 255:
-            raise FileFormatError(f"{path} holds {images.dtype} values from {low:g} to {high:g}; images of integers need 0 to 255")
+            raise FileFormatError(
+                f"{path} holds {images.dtype} values from {low:g} to {high:g}; images of integers need 0 to 255"
+            )
         return images.astype(np.uint8)
     if not (np.isfinite([low, high]).all() and low >= 0 and high <= 1):
         what = "NaN or infinite values" if not np.isfinite([low, high]).all() else f"floats from {low:g} to {high:g}"
@@ -98,5 +105,7 @@ def _plain(images: np.ndarray, path: Path) -> np.ndarray:
 def _checked_labels(labels: np.ndarray, n: int, path: Path) -> np.ndarray:
     labels = labels.reshape(-1) if labels.ndim == 2 and labels.shape[1] == 1 else labels
     if labels.shape != (n,) or labels.dtype.kind not in "iu":
-        raise FileFormatError(f"{path} holds labels of shape {labels.shape} and type {labels.dtype} for {n} images; store one integer per image")
+        raise FileFormatError(
+            f"{path} holds labels of shape {labels.shape} and type {labels.dtype} for {n} images; store one integer per image"
+        )
     return labels.astype(np.int64)

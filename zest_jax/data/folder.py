@@ -38,7 +38,9 @@ def load_folder(folder: Path, options: ReadOptions) -> ImageSet:
     """
     paths = find_images(folder)
     if not paths:
-        raise FileFormatError(f"{folder} holds no images{_what_else(folder)}; image files end in {', '.join(sorted(IMAGE_ENDINGS))}")
+        raise FileFormatError(
+            f"{folder} holds no images{_what_else(folder)}; image files end in {', '.join(sorted(IMAGE_ENDINGS))}"
+        )
     labels, class_names = _classes(folder, paths)
     rows = options.rows(len(paths))
     paths = [paths[i] for i in rows]
@@ -48,7 +50,9 @@ def load_folder(folder: Path, options: ReadOptions) -> ImageSet:
     headers = {i: header for i, path in enumerate(paths) if (header := _header(path, i, bad)) is not None}
     _refuse_bad(bad, paths, options)
     if not headers:
-        raise FileFormatError(f"none of the {len(paths)} images of {folder} can be read; the first: {paths[0]}: {bad[0]}")
+        raise FileFormatError(
+            f"none of the {len(paths)} images of {folder} can be read; the first: {paths[0]}: {bad[0]}"
+        )
     size = common_size((size for size, _ in headers.values()), options.size, folder)
     channels = channels_of(options.color, all(grey for _, grey in headers.values()))
 
@@ -64,7 +68,9 @@ def load_folder(folder: Path, options: ReadOptions) -> ImageSet:
     for i, reason in sorted(bad.items()):
         options.skip(str(paths[i]), reason)
     if len(bad) == len(paths):
-        raise FileFormatError(f"none of the {len(paths)} images of {folder} can be read; the first: {paths[0]}: {bad[0]}")
+        raise FileFormatError(
+            f"none of the {len(paths)} images of {folder} can be read; the first: {paths[0]}: {bad[0]}"
+        )
     images, labels = only_readable(images, labels, bad)
     return ImageSet(
         images=images,
@@ -137,7 +143,8 @@ def _refuse_bad(bad: dict[int, str], paths: list[Path], options: ReadOptions) ->
     first = min(bad)
     more = f" (and {len(bad) - 1} more)" if len(bad) > 1 else ""
     raise FileFormatError(
-        f"{paths[first]} cannot be read as an image: {bad[first]}{more}; remove it, or pass `skip_bad` (`--skip-bad`) to leave such files out"
+        f"{paths[first]} cannot be read as an image: {bad[first]}{more}; remove it, "
+        "or pass `skip_bad` (`--skip-bad`) to leave such files out"
     )
 
 

@@ -97,7 +97,9 @@ def kind_of_source(source: str | os.PathLike[str]) -> Literal["folder", "array",
     if start.startswith(_ARRAY_STARTS):
         return "array"
     if path.suffix.lower() in (".npy", ".npz"):
-        raise FileFormatError(f"{path} is not a NumPy file, whatever its name says: it is empty, truncated or of another kind")
+        raise FileFormatError(
+            f"{path} is not a NumPy file, whatever its name says: it is empty, truncated or of another kind"
+        )
     if path.suffix.lower() in IMAGE_ENDINGS:
         raise FileFormatError(f"{path} is a single image; give the folder that holds the images ({path.parent})")
     raise FileFormatError(

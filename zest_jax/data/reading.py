@@ -120,6 +120,7 @@ def displayed_size(image: Image.Image) -> Size:
 
 
 def is_grey(image: Image.Image) -> bool:
+    """Whether the image has brightness only, of whatever depth."""
     return image.mode in ("1", "L", "LA", "La", "I") or image.mode.startswith("I;16")
 
 

@@ -35,6 +35,7 @@ def is_tfds_name(source: str) -> bool:
 
 
 def is_tfds_folder(folder: Path) -> bool:
+    """Whether a folder holds one version of a prepared data set."""
     return (folder / "dataset_info.json").is_file() and (folder / "features.json").is_file()
 
 
@@ -58,12 +59,13 @@ def not_found(source: str) -> FileNotFoundError:
         return FileNotFoundError(f"there is no file or folder {source}")
     name = _parse(source)
     assert name is not None
-    prepared = sorted({str(p.parent.parent.relative_to(root)) for p in root.glob("**/dataset_info.json")}) if root.is_dir() else []
+    found = (*root.glob("*/*/dataset_info.json"), *root.glob("*/*/*/dataset_info.json"))
+    prepared = sorted({path.parent.parent.relative_to(root).as_posix() for path in found})
     return FileNotFoundError(
         f"there is no file or folder {source}, and no prepared TFDS data set {name.name} in {root} "
-        f"(prepared there: {', '.join(prepared) or 'none'}). Downloading one needs TensorFlow, once: `pip install tensorflow` and "
-        f"`python -c \"import tensorflow_datasets as tfds; tfds.builder('{name.name}', file_format='array_record')"
-        ".download_and_prepare()\"`; TFDS_DATA_DIR names another folder"
+        f"(prepared there: {', '.join(prepared) or 'none'}). Downloading one needs TensorFlow, once: "
+        f"`pip install tensorflow` and `python -c \"import tensorflow_datasets as tfds; tfds.builder('{name.name}', file_format='array_record')"
+        '.download_and_prepare()"`; TFDS_DATA_DIR names another folder'
     )
 
 
@@ -96,19 +98,23 @@ def _open(folder: Path, split: str, source: str) -> tuple[Sequence[Any], Any]:
         import tensorflow_datasets as tfds
 
         builder = tfds.builder_from_directory(str(folder))
-        known = list(builder.info.splits)
-        if re.match(r"\w+", split) is None or re.match(r"\w+", split)[0] not in known:  # pyright: ignore[reportOptionalSubscript]
-            raise ValueError(f"{source} has no split {split!r}; it has {', '.join(known)}")
-        return builder.as_data_source(split=split), builder.info
+        return _open_split(builder, split, source), builder.info
     except ImportError as error:
         if (error.name or "").partition(".")[0] in ("tensorflow_datasets", "importlib_resources", "array_record"):
             raise missing_extra("tensorflow-datasets", "data") from error
         raise FileFormatError(f"{source} cannot be read without TensorFlow ({error})") from error
     except NotImplementedError as error:
         raise FileFormatError(
-            f"{source} ({folder}) is not stored as array_record, the format that is read without TensorFlow; prepare it again with "
-            "`tfds.builder(..., file_format='array_record').download_and_prepare()`"
+            f"{source} ({folder}) is not stored as array_record, the format that is read without TensorFlow; prepare it "
+            "again with `tfds.builder(..., file_format='array_record').download_and_prepare()`"
         ) from error
+
+
+def _open_split(builder: Any, split: str, source: str) -> Sequence[Any]:
+    try:
+        return builder.as_data_source(split=split)
+    except ValueError as error:
+        raise ValueError(f"{source} has no split {split!r}; it has {', '.join(builder.info.splits)}") from error
 
 
 def _features(features: Any, source: str) -> tuple[str, str | None]:
@@ -117,14 +123,22 @@ def _features(features: Any, source: str) -> tuple[str, str | None]:
     images = [name for name, kind in kinds.items() if kind == "Image"]
     if len(images) != 1 and "image" not in images:
         shown = ", ".join(f"{name} ({kind})" for name, kind in kinds.items())
-        raise FileFormatError(f"{source} has {len(images) or 'no'} image features, one is needed; its features: {shown}")
+        raise FileFormatError(
+            f"{source} has {len(images) or 'no'} image features, one is needed; its features: {shown}"
+        )
     labels = [name for name, kind in kinds.items() if kind == "ClassLabel"]
     label = "label" if "label" in labels else labels[0] if len(labels) == 1 else None
     return ("image" if "image" in images else images[0]), label
 
 
 def _collect(
-    records: Sequence[Any], rows: np.ndarray, image: str, label: str | None, info: Any, source: str, options: ReadOptions
+    records: Sequence[Any],
+    rows: np.ndarray,
+    image: str,
+    label: str | None,
+    info: Any,
+    source: str,
+    options: ReadOptions,
 ) -> ImageSet:
     arrays: list[np.ndarray | None] = []
     labels = np.zeros(len(rows), np.int64)
@@ -135,7 +149,8 @@ def _collect(
                 if isinstance(record, Exception):
                     if not options.skip_bad:
                         raise FileFormatError(
-                            f"record {rows[i]} of {source} cannot be read ({record}); pass `skip_bad` (`--skip-bad`) to leave such records out"
+                            f"record {rows[i]} of {source} cannot be read ({record}); pass `skip_bad` (`--skip-bad`) "
+                            "to leave such records out"
                         ) from record
                     bad[i] = str(record)
                     options.skip(f"record {rows[i]}", str(record))

@@ -10,7 +10,8 @@ from scipy import ndimage
 from zest_jax.blackbox.protocol import BlackBox
 from zest_jax.probes.masks import draw_masks
 from zest_jax.probes.probe_set import ProbeSet
-from zest_jax.probes.segmentation import segment_images, segmentation_settings
+from zest_jax.probes.quickshift import checked_images
+from zest_jax.probes.segmentation import segment_counts, segment_images, segmentation_settings
 from zest_jax.references import ReferenceMethod, choose_references
 
 Fill = Literal["mean", "black", "blur"]
@@ -61,18 +62,12 @@ def image_probes(
     >>> probes.n_references, probes.n_samples, probes.n_segments.tolist()
     (4, 50, [4, 4, 4, 4])
     """
-    images = np.asarray(images)
-    if images.ndim == 3:
-        images = images[..., None]
-    if images.ndim != 4:
-        raise ValueError(f"`images` has shape {images.shape}; give [N, H, W, C] or grey [N, H, W]")
-    if images.shape[-1] not in (1, 3) and len(images):
-        raise ValueError(f"`images` has {images.shape[-1]} channels ({images.shape}); give 1 (grey) or 3 (RGB), channels last")
+    images = checked_images(images)
     indices = choose_references(images, n_references, method=references, labels=labels, model=model, seed=seed)
     chosen = images[indices]
     segmenter_settings = dict(segmenter_settings or {})
     segments = segment_images(chosen, method=segmenter, workers=workers, progress=progress, **segmenter_settings)
-    n_segments = segments.reshape(len(segments), -1).max(axis=1) + 1
+    n_segments = segment_counts(segments)
     if n_samples < n_segments.max():
         warnings.warn(
             f"{n_samples} masks cannot determine the weights of a reference with {n_segments.max()} segments; raise "

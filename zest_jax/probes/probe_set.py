@@ -156,7 +156,7 @@ class ProbeSet:
         """
         path = Path(path)
         try:
-            with np.load(path, allow_pickle=False) as data:
+            with path.open("rb") as file, np.load(file, allow_pickle=False) as data:
                 if not hasattr(data, "files") or "header" not in data.files:
                     raise FileFormatError(f"{path} is not a probe set; make one with `zest probes` or `image_probes(...).save(path)`")
                 header = json.loads(str(data["header"]))

@@ -1,0 +1,201 @@
+import sys
+
+import numpy as np
+import pytest
+
+from zest_jax.blackbox import file_identity, from_onnx
+from zest_jax.errors import FileFormatError, MissingExtraError, ModelOutputError
+
+pytest.importorskip("onnxruntime")
+onnx = pytest.importorskip("onnx")
+from onnx import TensorProto, helper, numpy_helper  # noqa: E402 - after the check that onnx is there
+
+WEIGHTS = np.random.default_rng(1).standard_normal((3, 10)).astype(np.float32)
+FLOAT, HALF, BYTE = TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.UINT8
+
+
+def small_model(shape, *, dtype=FLOAT, channels_axis=1, more_outputs=(), more_inputs=(), metadata=None):
+    """Bytes of an ONNX model: the mean over pixels, cast to float32, times `WEIGHTS`."""
+    spatial = [2, 3] if channels_axis == 1 else [1, 2]
+    nodes = [
+        helper.make_node("Cast", ["x"], ["float"], to=FLOAT),
+        helper.make_node("ReduceMean", ["float"], ["features"], axes=spatial, keepdims=0),
+        helper.make_node("MatMul", ["features", "weights"], ["scores"]),
+    ]
+    batch = shape[0]
+    outputs = [helper.make_tensor_value_info("scores", FLOAT, [batch, 10])]
+    outputs += [helper.make_tensor_value_info(name, FLOAT, dims) for name, dims in more_outputs]
+    inputs = [helper.make_tensor_value_info("x", dtype, shape)]
+    inputs += [helper.make_tensor_value_info(name, FLOAT, [1]) for name in more_inputs]
+    graph = helper.make_graph(nodes, "small", inputs, outputs, [numpy_helper.from_array(WEIGHTS, "weights")])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=9)
+    helper.set_model_props(model, metadata or {})
+    return model.SerializeToString()
+
+
+def wanted(images):
+    return images.mean((1, 2)) @ WEIGHTS
+
+
+@pytest.mark.parametrize("name", ["victim", "victim_epoch3", "unrelated"])
+def test_golden_models_give_the_golden_logits(answers, name):
+    box = from_onnx(answers.model(name), mean=answers.mean, std=answers.std)
+    np.testing.assert_allclose(box(answers.inputs), answers.logits[name], atol=1e-3)
+
+
+def test_what_was_detected_is_reported(answers):
+    box = from_onnx(answers.model("victim"), threads=1)
+    assert (box.label, box.fixed_batch, box.class_names, box.spec.layout) == ("victim", None, None, "NCHW")
+    expected = {
+        "layout_from": "input shape",
+        "input_shape": [None, 3, 32, 32],
+        "input_dtype": "float32",
+        "output": "logits",
+        "threads": 1,
+        "providers": ["CPUExecutionProvider"],
+        "file_sha256": file_identity(answers.model("victim")),
+    }
+    assert expected.items() <= box.settings.items()
+
+
+@pytest.mark.parametrize(
+    ("shape", "axis", "layout", "origin"),
+    [
+        (["n", 3, 8, 8], 1, "NCHW", "input shape"),
+        (["n", 8, 8, 3], 3, "NHWC", "input shape"),
+        (["n", "c", "h", "w"], 1, "NCHW", "assumed: the input shape does not tell"),
+    ],
+)
+def test_layout_is_detected_from_the_input_shape(images, shape, axis, layout, origin):
+    box = from_onnx(small_model(shape, channels_axis=axis))
+    assert (box.spec.layout, box.settings["layout"], box.settings["layout_from"]) == (layout, layout, origin)
+    np.testing.assert_allclose(box(images), wanted(images), atol=1e-5)
+
+
+def test_a_layout_that_the_shape_does_not_settle_must_be_given(images):
+    ambiguous = small_model(["n", 3, 8, 3])
+    with pytest.raises(ValueError, match="both axis 1 and axis 3 could be channels; set `layout`"):
+        from_onnx(ambiguous)
+    assert from_onnx(ambiguous, layout="NCHW").settings["layout_from"] == "given"
+
+
+@pytest.mark.parametrize("batch", [1, 4])
+def test_a_fixed_batch_is_detected_and_any_number_can_be_asked(images, batch):
+    box = from_onnx(small_model([batch, 3, 8, 8]))
+    assert box.fixed_batch == batch
+    np.testing.assert_allclose(box(images), wanted(images), atol=1e-5)
+
+
+def test_uint8_models_get_pixels(images):
+    box = from_onnx(small_model(["n", 3, 8, 8], dtype=BYTE))
+    assert box.spec.value_range == (0.0, 255.0)
+    pixels = np.rint(images * 255)
+    np.testing.assert_allclose(box(pixels / 255), wanted(pixels), rtol=1e-4, atol=1e-3)
+    assert box.settings["input_dtype"] == "uint8"
+    assert from_onnx(small_model(["n", 3, 8, 8], dtype=BYTE), value_range=(0.0, 100.0)).spec.value_range == (0.0, 100.0)
+
+
+def test_uint8_models_take_no_normalisation():
+    with pytest.raises(ValueError, match="onnx takes uint8 pixels, so it normalises them itself; leave out `mean`"):
+        from_onnx(small_model(["n", 3, 8, 8], dtype=BYTE), mean=[0.5])
+
+
+def test_half_precision_inputs_are_cast(images):
+    box = from_onnx(small_model(["n", 3, 8, 8], dtype=HALF))
+    np.testing.assert_allclose(box(images), wanted(images), atol=1e-2)
+    assert box.settings["input_dtype"] == "float16"
+
+
+def test_outputs_are_chosen_by_name_or_index(images):
+    model = small_model(["n", 3, 8, 8], more_outputs=[("features", ["n", 3])])
+    with pytest.raises(
+        ModelOutputError, match=r"'scores' float \['n', 10\], 'features' float \['n', 3\]: 2 of them could"
+    ):
+        from_onnx(model)
+    for output in ("features", 1, -1):
+        np.testing.assert_allclose(from_onnx(model, output=output)(images), images.mean((1, 2)), atol=1e-5)
+    with pytest.raises(ValueError, match="onnx has no output 'probabilities'; it has 'scores'"):
+        from_onnx(model, output="probabilities")
+    with pytest.raises(ValueError, match="`output` is 2, but onnx has 2 outputs"):
+        from_onnx(model, output=2)
+
+
+def test_only_outputs_of_rank_2_come_into_question(images):
+    model = small_model(["n", 3, 8, 8], more_outputs=[("float", ["n", 3, 8, 8])])
+    assert from_onnx(model).settings["output"] == "scores"
+    with pytest.raises(ModelOutputError, match=r"onnx answered float32 \[6, 3, 8, 8\] at output 'float', not"):
+        from_onnx(model, output="float")(images)
+
+
+def test_a_model_without_scores_is_refused():
+    inputs = [helper.make_tensor_value_info("x", FLOAT, ["n", 3, 8, 8])]
+    outputs = [helper.make_tensor_value_info("maps", FLOAT, ["n", 3, 8, 8])]
+    graph = helper.make_graph([helper.make_node("Relu", ["x"], ["maps"])], "maps", inputs, outputs)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=9)
+    with pytest.raises(ModelOutputError, match=r"none of them is \[batch, classes\] of floating-point numbers"):
+        from_onnx(model.SerializeToString())
+
+
+@pytest.mark.parametrize(
+    ("key", "text"), [("classes", '["cat", "dog"]'), ("names", "{0: 'cat', 1: 'dog'}"), ("labels", "('cat', 'dog')")]
+)
+def test_class_names_are_read_from_the_metadata(key, text):
+    box = from_onnx(small_model(["n", 3, 8, 8], metadata={key: text}))
+    assert box.class_names == ("cat", "dog")
+    assert from_onnx(small_model(["n", 3, 8, 8], metadata={key: text}), class_names=["a", "b"]).class_names == (
+        "a",
+        "b",
+    )
+
+
+@pytest.mark.parametrize("text", ["", "cat dog", "17", "__import__('os')"])
+def test_metadata_that_are_no_class_names_are_passed_over(text):
+    assert from_onnx(small_model(["n", 3, 8, 8], metadata={"names": text})).class_names is None
+
+
+def test_inputs_of_another_size_are_refused_with_the_size_wanted(images):
+    with pytest.raises(ValueError, match=r"onnx takes inputs \[any, 3, 9, 9\] \(NCHW\), got \[6, 3, 8, 8\]; resize"):
+        from_onnx(small_model(["n", 3, 9, 9]))(images)
+
+
+def test_models_with_other_inputs_are_refused():
+    with pytest.raises(
+        FileFormatError, match=r"has 2 inputs \('x' float .*, 'threshold' float \[1\]\); a black box takes one"
+    ):
+        from_onnx(small_model(["n", 3, 8, 8], more_inputs=["threshold"]))
+    with pytest.raises(FileFormatError, match=r"takes 'x' int64 .*; inputs of float32, float16, float64 and uint8 are"):
+        from_onnx(small_model(["n", 3, 8, 8], dtype=TensorProto.INT64))
+
+
+def test_foreign_and_truncated_files_are_told_apart(tmp_path, answers):
+    whole = answers.model("victim").read_bytes()
+    path = tmp_path / "suspect.onnx"
+    path.write_bytes(whole[:100_000])
+    with pytest.raises(
+        FileFormatError, match=r"suspect\.onnx is a truncated ONNX model: \d+ bytes are announced, 100000"
+    ):
+        from_onnx(path)
+    with pytest.raises(FileFormatError, match="the 5 bytes given to `from_onnx` are not an ONNX model"):
+        from_onnx(b"hello")
+    with pytest.raises(FileNotFoundError, match="there is no file"):
+        from_onnx(tmp_path / "absent.onnx")
+    path.write_bytes(b"")
+    with pytest.raises(FileFormatError, match=r"suspect\.onnx is empty"):
+        from_onnx(path)
+    damaged = bytearray(whole)
+    damaged[60:400] = b"\xff" * 340
+    with pytest.raises(FileFormatError, match=r"ONNX Runtime cannot open onnx|damaged ONNX model"):
+        from_onnx(bytes(damaged))
+
+
+def test_an_unknown_provider_is_refused(answers):
+    with pytest.raises(ValueError, match=r"`providers` asks for 'NoProvider'; this onnxruntime has .*CPU"):
+        from_onnx(answers.model("victim"), providers=["NoProvider"])
+
+
+def test_without_onnxruntime_the_error_names_the_extra(monkeypatch, answers):
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    with pytest.raises(
+        MissingExtraError, match=r'onnxruntime is not installed; install it with `pip install "zest_jax\[onnx'
+    ):
+        from_onnx(answers.model("victim"))

@@ -1,0 +1,1 @@
+"""The command line, `zest`: thin over the functions of the package."""

@@ -1,0 +1,103 @@
+"""`zest compare`: two models, one command."""
+
+import dataclasses
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from tyro.conf import Positional, arg
+
+from zest_jax.cli.console import note, print_json, result_console
+from zest_jax.cli.distance import ComparisonOptions, number, warn_of_poor_fits
+from zest_jax.cli.files import UsageError, check_model, read_probes
+from zest_jax.cli.options import OFF, Common, ImageOptions, ModelOptions, ProbeOptions, SolveOptions, detected
+from zest_jax.cli.sign import importable_from_here
+
+if TYPE_CHECKING:
+    from zest_jax.probes import ProbeSet
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Compare(Common):
+    """Sign two models in one pass over the probes and print their distance; nothing is written.
+
+    The model options hold for both models; where they need different ones, use `zest sign` and `zest distance`.
+    """
+
+    model_a: Positional[Annotated[str, arg(metavar="MODEL_A")]]
+    """First model; see `zest sign --help` for what a model may be."""
+
+    model_b: Positional[Annotated[str, arg(metavar="MODEL_B")]]
+    """Second model."""
+
+    probes: Annotated[Path | None, arg(metavar="FILE", help_behavior_hint="(this or --images is required)")] = None
+    """Probe set, as `zest probes` wrote it."""
+
+    images: Annotated[str | None, arg(metavar="IMAGES", help_behavior_hint="(this or --probes is required)")] = None
+    """Images to make probes from on the way: a folder, an array file, or a TFDS data set."""
+
+    factory_b: Annotated[
+        str | None, arg(metavar="MODULE:FUNCTION", help_behavior_hint="(default: that of --factory)")
+    ] = None
+    """--factory of the second model."""
+
+    json: Annotated[bool, OFF] = False
+    """Print JSON."""
+
+    comparison: ComparisonOptions = dataclasses.field(default_factory=ComparisonOptions)
+    how: Annotated[ModelOptions, arg(name="model")] = dataclasses.field(default_factory=ModelOptions)
+    solve: SolveOptions = dataclasses.field(default_factory=SolveOptions)
+    probe: ProbeOptions = dataclasses.field(default_factory=lambda: ProbeOptions(n_references=16))
+    image: ImageOptions = dataclasses.field(default_factory=ImageOptions)
+
+    def run(self) -> None:
+        if (self.probes is None) == (self.images is None):
+            raise UsageError("give either --probes FILE or --images IMAGES" + (", not both" if self.probes else ""))
+        for model in (self.model_a, self.model_b):
+            check_model(model)
+        # Both models are opened before any probes are made, so that a bad one is found at once.
+        with importable_from_here():
+            boxes = [self.how.load(self.model_a), self.how.load(self.model_b, factory=self.factory_b)]
+        if boxes[0].label == boxes[1].label:
+            boxes[0].label, boxes[1].label = self.model_a, self.model_b
+        probes = self._probes()
+
+        from zest_jax.distance import distance
+        from zest_jax.sign import sign_many
+
+        a, b = sign_many(boxes, probes, progress=self.progress, **self.solve.arguments())
+        d = distance(a, b, metric=self.comparison.metric, align=self.comparison.align)
+        warn_of_poor_fits([a.label, b.label], [a, b])
+        if self.json:
+            models = [
+                {"label": s.label, "classes": s.n_classes, "r2": s.mean_r2(), "settings": s.settings} for s in (a, b)
+            ]
+            how = dataclasses.asdict(self.comparison)
+            print_json({**how, "distance": d, "probe_hash": probes.hash, "queries": probes.n_queries, "models": models})
+            return
+        from rich import box
+        from rich.table import Table
+
+        console = result_console()
+        table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+        for name in ("model", "classes", "R2", "outputs", "detected"):
+            table.add_column(name, overflow="fold", justify="right" if name in ("classes", "R2") else "left")
+        for blackbox, s in zip(boxes, (a, b), strict=True):
+            found = ", ".join(f"{name} {text}" for name, text in detected(blackbox) if name in _SHOWN)
+            table.add_row(s.label, str(s.n_classes), f"{s.mean_r2():.2f}", str(s.settings.get("outputs")), found)
+        console.print(table)
+        console.print(
+            f"{self.comparison.metric} distance {number(d)} ({probes.n_references} references, {probes.n_queries:,} queries)"
+        )
+
+    def _probes(self) -> "ProbeSet":
+        if self.probes is not None:
+            return read_probes(self.probes)
+        assert self.images is not None
+        pool = self.image.read(self.images, seed=self.probe.pool_seed, progress=self.progress)
+        probes = self.probe.make(pool, progress=self.progress)
+        note(f"made {probes!r}")
+        return probes
+
+
+# What a table has room for; `zest sign` tells everything.
+_SHOWN = ("adapter", "layout", "value_range", "mean", "std")

@@ -1,0 +1,118 @@
+"""Recognise what the files on the command line are, and refuse a mix-up in words that help."""
+
+import json
+import zipfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from zest_jax.probes import ProbeSet
+    from zest_jax.signature import Signature
+
+Kind = Literal["signature", "checkpoint", "probes", "other"]
+
+
+class UsageError(Exception):
+    """The command line asks for something that cannot be: exit code 2."""
+
+
+def kind_of(path: str | Path) -> Kind:
+    """Say what a file holds by its content; "other" may be a model, images, or anything."""
+    path = Path(path)
+    if not path.is_file():
+        return "other"
+    with path.open("rb") as file:
+        head = file.read(9)
+        if head[8:9] == b"{":
+            size = int.from_bytes(head[:8], "little")
+            file.seek(8)
+            made = _metadata(file.read(min(size, 2**24))).get("format")
+            return {"zest-signature": "signature", "zest-partial": "checkpoint"}.get(str(made), "other")  # pyright: ignore[reportReturnType]
+    if head.startswith(b"PK\x03\x04"):
+        try:
+            with zipfile.ZipFile(path) as archive:
+                return "probes" if {"header.npy", "packed_masks.npy"} <= set(archive.namelist()) else "other"
+        except (zipfile.BadZipFile, OSError):
+            return "other"
+    return "other"
+
+
+def check_model(model: str) -> None:
+    """Refuse a signature or a probe set where a model is expected, and a path where there is nothing."""
+    kind = kind_of(model)
+    if kind == "signature":
+        raise UsageError(f"{model} is a signature, not a model; to compare signatures, run `zest distance`")
+    if kind == "checkpoint":
+        raise UsageError(f"{model} is the checkpoint of an unfinished `zest sign`, not a model; give the model itself")
+    if kind == "probes":
+        raise UsageError(f"{model} is a probe set, not a model; pass it with --probes")
+
+
+def read_probes(path: Path) -> "ProbeSet":
+    """Load a probe set, or say what the file is instead."""
+    from zest_jax.probes import ProbeSet
+
+    check_exists(path, "make it with `zest probes IMAGES -o probes.npz`")
+    kind = kind_of(path)
+    if kind in ("signature", "checkpoint"):
+        raise UsageError(f"{path} is a {kind}, not a probe set; --probes takes the file that `zest probes` wrote")
+    return ProbeSet.load(path)
+
+
+def read_signature(path: Path) -> "Signature":
+    """Load a signature, or say what the file is instead."""
+    from zest_jax.signature import Signature
+
+    check_exists(path, "make it with `zest sign MODEL --probes probes.npz -o model.sig`")
+    kind = kind_of(path)
+    if kind == "probes":
+        raise UsageError(
+            f"{path} is a probe set, not a signature; sign a model with it: `zest sign MODEL --probes {path} -o model.sig`"
+        )
+    if kind == "checkpoint":
+        raise UsageError(
+            f"{path} is the checkpoint of an unfinished `zest sign`, not a signature; run that command again, "
+            "it goes on from there"
+        )
+    if kind == "other" and _is_model(path):
+        raise UsageError(
+            f"{path} is a model, not a signature; sign it first: `zest sign {path} --probes probes.npz -o {path.stem}.sig`"
+        )
+    return Signature.load(path)
+
+
+def check_exists(path: Path, remedy: str) -> None:
+    """Refuse a path where there is no file, saying what to do about it."""
+    if not path.exists():
+        raise FileNotFoundError(f"there is no file {path}; {remedy}")
+    if path.is_dir():
+        raise UsageError(f"{path} is a folder; give a file")
+
+
+def check_output(path: Path) -> None:
+    """Refuse an output that cannot be written before the work begins."""
+    if path.is_dir():
+        raise UsageError(f"cannot write {path}: it is a folder; name a file")
+    if not path.parent.is_dir():
+        raise UsageError(f"cannot write {path}: the folder {path.parent} does not exist; create it first")
+
+
+def _metadata(header: bytes) -> dict[str, str]:
+    try:
+        found = json.loads(header)
+    except ValueError:
+        return {}
+    return found.get("__metadata__", {}) if isinstance(found, dict) else {}
+
+
+def _is_model(path: Path) -> bool:
+    from zest_jax.blackbox.recognise import recognise
+    from zest_jax.errors import FileFormatError
+
+    if path.suffix.lower() in (".sig", ".safetensors"):
+        return False  # a damaged signature; its own reader says so
+    try:
+        recognise(path)
+    except FileFormatError:
+        return False
+    return True

@@ -1,0 +1,125 @@
+"""The console script `zest`: parse, call, print; and what every command shares when something goes wrong."""
+
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+import tyro
+
+from zest_jax.cli.compare import Compare
+from zest_jax.cli.console import in_words_of_the_command_line, note, tidy_warnings
+from zest_jax.cli.distance import Distance
+from zest_jax.cli.files import UsageError
+from zest_jax.cli.probes import Probes
+from zest_jax.cli.show import Show
+from zest_jax.cli.sign import Sign
+from zest_jax.errors import ZestError
+
+DONE, FAILED, WRONG_USE = 0, 1, 2
+
+DESCRIPTION = """Was this model made from that one? Distances between black-box classifiers (Zest, ICLR 2022).
+
+Make probes once, sign every model with them, compare the signatures:
+
+    zest probes photos/ --size 224 -o probes.npz
+    zest sign victim.onnx --probes probes.npz -o victim.sig
+    zest sign suspect.onnx --probes probes.npz -o suspect.sig
+    zest distance victim.sig suspect.sig
+
+Results go to stdout, progress and messages to stderr. Exit codes: 0 done, 2 wrong use, 1 failure.
+`zest COMMAND --help` explains the options of a command; `zest --version` prints the version.
+
+ZEST_DEBUG=1 in the environment, or --debug after a command, shows the traceback of an error."""
+
+Command = (
+    Annotated[Probes, tyro.conf.subcommand("probes")]
+    | Annotated[Sign, tyro.conf.subcommand("sign")]
+    | Annotated[Distance, tyro.conf.subcommand("distance")]
+    | Annotated[Compare, tyro.conf.subcommand("compare")]
+    | Annotated[Show, tyro.conf.subcommand("show")]
+)
+_STYLE = (tyro.conf.OmitSubcommandPrefixes, tyro.conf.OmitArgPrefixes, tyro.conf.FlagCreatePairsOff)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code: 0 done, 2 wrong use, 1 failure while working.
+
+    >>> main(["--version"])
+    0.1.0
+    0
+    """
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    try:
+        code = _run(arguments)
+        sys.stdout.flush()
+        return code
+    except BrokenPipeError:
+        # The reader of our output has gone. Python would complain once more when it flushes at exit.
+        _discard_stdout()
+        return FAILED
+
+
+def _run(arguments: list[str]) -> int:
+    if arguments[:1] in (["--version"], ["-V"]):
+        from zest_jax.version import __version__
+
+        print(__version__)
+        return DONE
+    try:
+        command: Any = tyro.cli(Command, prog="zest", description=DESCRIPTION, args=arguments, config=_STYLE)
+    except SystemExit as stop:
+        return stop.code if isinstance(stop.code, int) else DONE if stop.code is None else WRONG_USE
+    debug = command.debug or os.environ.get("ZEST_DEBUG", "") not in ("", "0")
+    with tidy_warnings():
+        try:
+            command.run()
+            return DONE
+        except BrokenPipeError:
+            raise
+        except KeyboardInterrupt as interrupt:
+            note(f"interrupted{f'; {interrupt}' if str(interrupt) else ''}")
+            return FAILED
+        except Exception as error:
+            if debug:
+                traceback.print_exc()
+            code, text = _explain(error)
+            note(f"error: {in_words_of_the_command_line(text, command)}")
+            return code
+
+
+def _explain(error: Exception) -> tuple[int, str]:
+    """Exit code and message of an error."""
+    text = str(error) or type(error).__name__
+    if isinstance(error, UsageError | FileNotFoundError):
+        return WRONG_USE, text
+    if isinstance(error, ZestError | OSError):
+        return FAILED, text
+    if isinstance(error, MemoryError):
+        return FAILED, f"not enough memory ({text}); lower --batch-size, --limit or the number of probes"
+    if isinstance(error, ValueError | TypeError) and _raised_by_us(error):
+        return WRONG_USE, text
+    return FAILED, f"{type(error).__name__}: {text} (unexpected; --debug shows where)"
+
+
+def _raised_by_us(error: BaseException) -> bool:
+    """Whether the error was raised in this package, which checks arguments, and not in a library below it."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    module = trace.tb_frame.f_globals.get("__name__", "") if trace is not None else ""
+    return module.partition(".")[0] == "zest_jax"
+
+
+def _discard_stdout() -> None:
+    try:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)
+    except (OSError, ValueError):  # stdout is no real file, as in tests
+        return
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,349 @@
+"""Options that several commands share, as frozen dataclasses; their doc strings are the help texts.
+
+Choices are spelt out here, and not imported, so that `zest --help` need not load JAX; a test compares them with the
+package's own.
+"""
+
+import dataclasses
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from tyro.conf import arg
+from tyro.constructors import PrimitiveConstructorSpec
+
+if TYPE_CHECKING:
+    from zest_jax.blackbox import BlackBox
+    from zest_jax.data import ImageSet
+    from zest_jax.probes import ProbeSet
+
+Metric = Literal["cosine", "l1", "l2", "linf"]
+Align = Literal["auto", "none", "greedy", "rowwise", "optimal"]
+
+
+def commas(metavar: str, convert: Callable[[str], Any], *, default: str) -> tuple[Any, Any]:
+    """Annotations of an option that is one word of comma-separated values."""
+
+    def read(words: list[str]) -> Any:
+        try:
+            return convert(words[0])
+        except ValueError as error:
+            raise ValueError(f"{words[0]!r} is not {metavar} ({error})") from error
+
+    spec = PrimitiveConstructorSpec(
+        nargs=1,
+        metavar=metavar,
+        instance_from_str=read,
+        is_instance=lambda value: True,
+        str_from_instance=lambda value: ["none" if value is None else str(value)],
+    )
+    return spec, arg(metavar=metavar, help_behavior_hint=f"(default: {default})")
+
+
+def floats(text: str) -> tuple[float, ...]:
+    """Read "0.49,0.48,0.45" or one number."""
+    return tuple(float(part) for part in text.split(","))
+
+
+def two_floats(text: str) -> tuple[float, float]:
+    """Read "0,255", the lower first."""
+    values = floats(text)
+    if len(values) != 2 or not values[0] < values[1]:
+        raise ValueError("two numbers are needed, the lower first")
+    return values[0], values[1]
+
+
+def pixels(text: str) -> int | tuple[int, int]:
+    """Read "224", or "192x256" as (height, width)."""
+    parts = [int(part) for part in text.lower().split("x")]
+    if len(parts) > 2 or min(parts) < 1:
+        raise ValueError("one number for a square, or HEIGHTxWIDTH, in pixels")
+    return parts[0] if len(parts) == 1 else (parts[0], parts[1])
+
+
+def fill_value(text: str) -> str | tuple[float, ...]:
+    """Read "mean", "black", "blur", or a colour of values from 0 to 1."""
+    if text in ("mean", "black", "blur"):
+        return text
+    values = floats(text)
+    if not all(0 <= value <= 1 for value in values):
+        raise ValueError("a colour has values from 0 to 1")
+    return values
+
+
+def settings(text: str) -> dict[str, int | float | str]:
+    """Read "rows=8,columns=8"."""
+    found: dict[str, int | float | str] = {}
+    for part in text.split(","):
+        name, equals, value = part.partition("=")
+        if not equals or not name.strip():
+            raise ValueError(f"{part!r} has no NAME=VALUE form")
+        found[name.strip().replace("-", "_")] = _number(value.strip())
+    return found
+
+
+def _number(text: str) -> int | float | str:
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return text
+
+
+# Help texts of flags; tyro's own "(default: False)" reads badly.
+OFF = arg(help_behavior_hint="(default: off)")
+
+_FLOATS = commas("R,G,B", floats, default="none")
+_RANGE = commas("LOW,HIGH", two_floats, default="0,1; 0,255 for an ONNX model that takes uint8")
+_SIZE = commas("PIXELS", pixels, default="as the images are; required if their sizes differ")
+_FILL = commas("FILL", fill_value, default="mean")
+_SETTINGS = commas("NAME=VALUE,...", settings, default="the segmenter's own; the paper's for quickshift")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Common:
+    """Options of every command."""
+
+    progress: Annotated[bool, arg(help_behavior_hint="(default: shown)")] = True
+    """Leave out the progress bar on stderr (a line every 15 seconds when stderr is no terminal)."""
+
+    debug: Annotated[bool, OFF] = False
+    """Show the Python traceback of an error; so does ZEST_DEBUG=1 in the environment."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ImageOptions:
+    """How images are read."""
+
+    size: Annotated[int | tuple[int, int] | None, *_SIZE] = None
+    """Height and width in pixels that the models expect: one number for a square, or HEIGHTxWIDTH. Images are scaled
+    until they cover it and cut at the centre."""
+
+    split: Annotated[str, arg(metavar="NAME")] = "train"
+    """Split of a TFDS data set to read, unless the name has one (cifar10:test)."""
+
+    limit: Annotated[int | None, arg(metavar="N", help_behavior_hint="(default: all)")] = None
+    """Read at most N images, drawn with the seed (the first N with --references first). Reading less of a large set is
+    faster."""
+
+    color: Literal["auto", "rgb", "grey"] = "auto"
+    """Channels of the images: auto makes all grey if all are grey, else RGB."""
+
+    skip_bad: Annotated[bool, OFF] = False
+    """Leave unreadable images out and count them, instead of stopping at the first."""
+
+    def read(self, source: str, *, seed: int | None, progress: bool) -> "ImageSet":
+        """Read the images, saying what was left out."""
+        from zest_jax.cli.console import note
+        from zest_jax.data import load_images
+
+        pool = load_images(
+            source,
+            size=self.size,
+            split=self.split,
+            limit=self.limit,
+            seed=seed,
+            skip_bad=self.skip_bad,
+            on_skip=lambda name, reason: note(f"skipped {name}: {reason}"),
+            color=self.color,
+            progress=progress,
+        )
+        height, width, channels = pool.images.shape[1:]
+        left_out = f", {len(pool.skipped)} unreadable left out" if pool.skipped else ""
+        note(f"read {len(pool):,} images of {height}x{width}x{channels} from {source}{left_out}")
+        return pool
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ProbeOptions:
+    """How probes are made of images."""
+
+    n_references: Annotated[int, arg(metavar="N")] = 128
+    """Reference images around which models are explained; more give steadier distances, and cost as much more."""
+
+    n_samples: Annotated[int, arg(metavar="L")] = 1000
+    """Random masks for each reference, the first of which keeps everything; more than it has super-pixels."""
+
+    seed: int = 0
+    """Decides which references and which masks are drawn; the same seed gives the same probes everywhere."""
+
+    references: Literal["random", "first", "stratified"] = "random"
+    """Which images become references: random ones, the first ones (the paper's code), or equally many of each class
+    (sub-folder or label)."""
+
+    segmenter: Literal["quickshift", "quickshift-jax", "slic", "grid"] = "quickshift"
+    """How an image is cut into super-pixels: quickshift (the paper's), the same on the accelerator, slic, or a grid of
+    rectangles."""
+
+    segmenter_settings: Annotated[dict[str, Any] | None, *_SETTINGS] = None
+    """Settings of the segmenter, as rows=8,columns=8 (grid), n_segments=64,compactness=10 (slic) or
+    kernel_size=4,max_dist=200,ratio=0.2 (quickshift)."""
+
+    fill: Annotated[str | tuple[float, ...], *_FILL] = "mean"
+    """What a masked pixel becomes: mean (the images' mean colour), black, blur, or a colour R,G,B of values from 0 to
+    1."""
+
+    p: Annotated[float, arg(metavar="P")] = 0.5
+    """Probability that a super-pixel is kept, between 0 and 1."""
+
+    workers: Annotated[int | None, arg(metavar="N", help_behavior_hint="(default: one per processor)")] = None
+    """Images cut into super-pixels at the same time."""
+
+    def make(self, pool: "ImageSet", *, progress: bool) -> "ProbeSet":
+        """Make the probe set of a pool of images."""
+        from zest_jax.cli.files import UsageError
+        from zest_jax.probes import image_probes
+
+        if self.references == "stratified" and pool.labels is None:
+            raise UsageError(
+                f"--references stratified needs classes, and {pool.source} has none: sort the images into one sub-folder per "
+                "class, store `labels` in the .npz file, or choose another way"
+            )
+        return image_probes(
+            pool.images,
+            self.n_references,
+            self.n_samples,
+            self.seed,
+            references=self.references,
+            labels=pool.labels,
+            segmenter=self.segmenter,
+            segmenter_settings=self.segmenter_settings,
+            fill=self.fill,  # pyright: ignore[reportArgumentType]
+            p=self.p,
+            workers=self.workers,
+            progress=progress,
+        )
+
+    @property
+    def pool_seed(self) -> int | None:
+        """With --limit, which images are read."""
+        return None if self.references == "first" else self.seed
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ModelOptions:
+    """How models take their inputs and give their outputs."""
+
+    mean: Annotated[tuple[float, ...] | None, *_FLOATS] = None
+    """Subtracted from every pixel before the model sees it, per channel, in the units of --value-range:
+    0.485,0.456,0.406."""
+
+    std: Annotated[tuple[float, ...] | None, *_FLOATS] = None
+    """Divided by after that, per channel: 0.229,0.224,0.225."""
+
+    value_range: Annotated[tuple[float, float] | None, *_RANGE] = None
+    """Values between which the model expects pixels before normalisation, black first: 0,1 or 0,255 or -1,1."""
+
+    layout: Literal["auto", "NCHW", "NHWC"] = "auto"
+    """Order of the input's axes: NCHW (channels first) or NHWC (channels last); auto detects it for ONNX and takes the
+    framework's habit otherwise."""
+
+    model_output: Annotated[
+        str | None, arg(metavar="NAME|INDEX", help_behavior_hint="(default: the only one of shape [batch, classes])")
+    ] = None
+    """Which of the model's outputs holds the class scores, by name or by number from 0."""
+
+    returns: Literal["auto", "logits", "probabilities"] = "auto"
+    """What the class scores are; auto finds out from the first answers."""
+
+    class_names: Annotated[
+        Path | None, arg(metavar="FILE", help_behavior_hint="(default: from the model, else unknown)")
+    ] = None
+    """Text file with the name of each class, one a line, in the order of the outputs."""
+
+    factory: Annotated[str | None, arg(metavar="MODULE:FUNCTION", help_behavior_hint="(default: none)")] = None
+    """Python function that builds the network; for files that hold its weights only."""
+
+    trust: Annotated[bool, OFF] = False
+    """Open model files whose opening could run code of their author (pickles). Only for files whose origin you trust.
+    """
+
+    device: Annotated[str | None, arg(metavar="NAME", help_behavior_hint="(default: where the model is)")] = None
+    """Device of a PyTorch model: cpu, cuda, cuda:1, ..."""
+
+    threads: Annotated[int | None, arg(metavar="N", help_behavior_hint="(default: one per core)")] = None
+    """Threads of an ONNX model."""
+
+    def load(self, model: str, *, label: str | None = None, factory: str | None = None) -> "BlackBox":
+        """Open one model."""
+        from zest_jax.blackbox import load_model
+        from zest_jax.cli.files import check_model
+
+        check_model(model)
+        output = self.model_output
+        return load_model(
+            model,
+            trust=self.trust,
+            factory=factory or self.factory,
+            label=label,
+            class_names=self._names(),
+            mean=self.mean,
+            std=self.std,
+            value_range=self.value_range,
+            layout=None if self.layout == "auto" else self.layout,
+            output=int(output) if output is not None and output.isdigit() else output,
+            returns=None if self.returns == "auto" else self.returns,
+            device=self.device,
+            threads=self.threads,
+        )
+
+    def _names(self) -> list[str] | None:
+        from zest_jax.cli.files import UsageError, check_exists
+
+        if self.class_names is None:
+            return None
+        check_exists(self.class_names, "it names one class per line")
+        try:
+            names = [line.strip() for line in self.class_names.read_text(encoding="utf-8").splitlines()]
+        except UnicodeDecodeError as error:
+            raise UsageError(
+                f"{self.class_names} is not a text file in UTF-8 ({error}); --class-names names one class per line"
+            ) from error
+        return [name for name in names if name]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class SolveOptions:
+    """How models are asked and their local explanations fitted. Signatures compare only if these are the same."""
+
+    targets: Literal["as-is", "logits", "probabilities"] = "as-is"
+    """What is fitted: the outputs as they are, or brought to logits or probabilities; for models that answer
+    differently."""
+
+    ridge: Annotated[float, arg(metavar="STRENGTH")] = 0.0
+    """Strength of the ridge penalty on the weights; 0 is plain least squares, as in the paper."""
+
+    intercept: Annotated[bool, OFF] = False
+    """Fit an intercept besides the weights of the super-pixels."""
+
+    kernel_width: Annotated[
+        float | None, arg(metavar="WIDTH", help_behavior_hint="(default: all masks count the same)")
+    ] = None
+    """Width of LIME's kernel, which gives masks near the whole image more weight; in cosine distance, LIME takes 0.25.
+    """
+
+    underdetermined: Literal["error", "minimum-norm"] = "error"
+    """When a reference has too few different masks for its super-pixels: stop, or take the smallest weights that fit.
+    """
+
+    batch_size: Annotated[
+        int | None, arg(metavar="N", help_behavior_hint="(default: from the input size and the device)")
+    ] = None
+    """Inputs asked at once; lower it when memory runs out."""
+
+    mode: Literal["auto", "loop", "callback"] = "auto"
+    """How models outside JAX are asked: from a loop, or from inside the compiled function; auto takes what was measured
+    faster."""
+
+    def arguments(self) -> dict[str, Any]:
+        """Keyword arguments for `sign` and `sign_many`."""
+        return {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+
+
+def detected(box: "BlackBox") -> Iterator[tuple[str, str]]:
+    """What was assumed or found out about a model, for the user to check."""
+    from zest_jax.cli.console import pairs_of
+
+    hidden = ("file_sha256",)
+    yield from ((name, text) for name, text in pairs_of(box.settings) if name not in hidden)

@@ -1,0 +1,179 @@
+"""`zest show`: what a signature or probe set was made from, and its picture."""
+
+import dataclasses
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from tyro.conf import Positional, arg
+
+from zest_jax.cli.console import note, pairs_of, print_json, result_console, short
+from zest_jax.cli.files import UsageError, check_exists, check_output, kind_of, read_probes, read_signature
+from zest_jax.cli.options import OFF, Common
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from zest_jax.probes import ProbeSet
+    from zest_jax.signature import Signature
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Show(Common):
+    """Print what a signature or probe set was made from, and draw it.
+
+    The picture of a signature shows one reference, its super-pixels, and the model's weights over them for one class;
+    several signatures are drawn side by side. That of a probe set shows the super-pixels of its first references.
+    """
+
+    files: Positional[Annotated[tuple[Path, ...], arg(metavar="FILE ...", help_behavior_hint="(required)")]]
+    """Signatures (.sig), or one probe set (.npz)."""
+
+    output: Annotated[
+        Path | None,
+        arg(aliases=("-o",), metavar="FILE", help_behavior_hint="(default: FILE.png, in the current folder)"),
+    ] = None
+    """Where to draw the picture (.png, .pdf or .svg for signatures; .png for probes)."""
+
+    picture: Annotated[bool, arg(help_behavior_hint="(default: drawn)")] = True
+    """Draw no picture."""
+
+    probes: Annotated[Path | None, arg(metavar="FILE", help_behavior_hint="(default: what the signature holds)")] = None
+    """Probe set the signatures were made with, to draw another --reference than the one they hold."""
+
+    reference: Annotated[int | None, arg(metavar="N", help_behavior_hint="(default: the one explained best)")] = None
+    """Which reference to draw, from 0; needs --probes unless the signature holds it."""
+
+    class_index: Annotated[int | None, arg(metavar="N", help_behavior_hint="(default: chosen from the weights)")] = None
+    """Which class to draw, from 0."""
+
+    json: Annotated[bool, OFF] = False
+    """Print JSON."""
+
+    def run(self) -> None:
+        files = list(self.files)
+        if not files:
+            raise UsageError("no file given; name a signature or a probe set")
+        if self.output is not None and not self.picture:
+            raise UsageError("--output and --no-picture contradict each other; choose one")
+        picture = self.output or Path(f"{files[0].name}.png")
+        if self.picture:
+            check_output(picture)
+        for path in files:
+            check_exists(path, "give a file that `zest sign` or `zest probes` wrote")
+        if kind_of(files[0]) == "probes":
+            self._show_probes(picture)
+        else:
+            self._show_signatures(picture)
+
+    def _show_probes(self, picture: Path) -> None:
+        if len(self.files) > 1:
+            raise UsageError("a probe set is shown alone; give one file")
+        probes = read_probes(self.files[0])
+        if self.json:
+            print_json({"file": str(self.files[0]), **_of_probes(probes)})
+        else:
+            _print_pairs(self.files[0], _of_probes(probes))
+        if self.picture:
+            from zest_jax.cli.superpixels import draw_superpixels
+
+            draw_superpixels(probes, picture, first=self.reference or 0)
+            note(f"drew {picture}")
+
+    def _show_signatures(self, picture: Path) -> None:
+        signatures = [read_signature(path) for path in self.files]
+        if self.json:
+            summaries: list[dict[str, Any]] = [
+                {"file": str(path), **s.summary()} for path, s in zip(self.files, signatures, strict=True)
+            ]
+            print_json(summaries[0] if len(summaries) == 1 else summaries)
+        else:
+            for path, signature in zip(self.files, signatures, strict=True):
+                _print_pairs(path, _of_signature(signature))
+        if self.picture:
+            self._draw(signatures, picture)
+
+    def _draw(self, signatures: "list[Signature]", picture: Path) -> None:
+        from zest_jax.report.figures import signature_figure
+
+        reference, image, segments = self._reference(signatures)
+        signature_figure(
+            signatures, image=image, segments=segments, reference=reference, class_index=self.class_index, path=picture
+        )
+        note(f"drew {picture}")
+
+    def _reference(self, signatures: "list[Signature]") -> "tuple[int | None, np.ndarray | None, np.ndarray | None]":
+        """Which reference to draw, with its image and segments when they come from the probe set."""
+        held = [s.preview.reference_index for s in signatures if s.preview is not None]
+        if self.probes is None:
+            if not held or self.reference not in (None, *held):
+                has = f"only reference {', '.join(str(i) for i in sorted(set(held)))}" if held else "no reference"
+                raise UsageError(
+                    f"{self.files[0]} holds {has} to draw; to draw another, pass the probe set with --probes"
+                )
+            return self.reference, None, None
+        probes = read_probes(self.probes)
+        if probes.hash != signatures[0].probe_hash:
+            from zest_jax.errors import ProbeMismatchError
+
+            raise ProbeMismatchError(
+                f"{self.files[0]} was signed with probe set {signatures[0].probe_hash[:16]}, {self.probes} is "
+                f"{probes.hash[:16]}; pass the probe set that the model was signed with"
+            )
+        wanted = self.reference if self.reference is not None else held[0] if held else 0
+        if not 0 <= wanted < probes.n_references:
+            raise UsageError(f"--reference is {wanted}; the probe set has references 0 to {probes.n_references - 1}")
+        return wanted, probes.references[wanted], probes.segments[wanted]
+
+
+def _of_signature(signature: "Signature") -> dict[str, Any]:
+    summary = signature.summary()
+    segments, r2 = summary["segments"], summary["r2"]
+    spread = (
+        f"{r2['p10']:.2f} to {r2['p90']:.2f} in 80% of the references" if r2["p10"] is not None else "no output varies"
+    )
+    pooled = "-" if r2["pooled"] is None else f"{r2['pooled']:.2f}"
+    classes = f"{signature.n_classes}"
+    if signature.class_names:
+        classes += f" ({short(signature.class_names)})"
+    return {
+        "kind": f"signature, made by zest_jax {signature.version}",
+        "label": signature.label,
+        "classes": classes,
+        "references": summary["references"],
+        "super-pixels": f"{segments['min']} to {segments['max']} per reference, {segments['sum']:,} in all",
+        "R2 of linear fits": f"{pooled} over all ({spread})",
+        "probe set": signature.probe_hash[:16],
+        **signature.settings,
+    }
+
+
+def _of_probes(probes: "ProbeSet") -> dict[str, Any]:
+    height, width, channels = probes.references.shape[1:]
+    saved = 1 - probes.n_queries / (probes.n_references * probes.n_samples)
+    settings = {name: value for name, value in probes.settings.items() if name != "reference_indices"}
+    indices = probes.settings.get("reference_indices")
+    return {
+        "kind": "probe set",
+        "probe set": probes.hash[:16],
+        "references": f"{probes.n_references} of {height}x{width}x{channels}",
+        "super-pixels": f"{probes.n_segments.min()} to {probes.max_segments} per reference, {probes.n_segments.sum():,} in all",
+        "masks": f"{probes.n_samples:,} per reference",
+        "queries": f"{probes.n_queries:,} per model, {saved:.0%} saved as repeats",
+        "fill": "per pixel" if probes.fill.ndim > 1 else short([round(float(v), 4) for v in probes.fill]),
+        "made by": settings,
+        **({"images drawn": indices} if indices else {}),
+    }
+
+
+def _print_pairs(path: Path, pairs: dict[str, Any]) -> None:
+    from rich.table import Table
+
+    table = Table.grid(padding=(0, 2))
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
+    table.add_row("file", str(path))
+    for name, text in pairs_of(pairs):
+        table.add_row(name, text)
+    console = result_console()
+    console.print(table)
+    console.print()

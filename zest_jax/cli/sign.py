@@ -1,0 +1,89 @@
+"""`zest sign`: ask a model about the probes and write its signature."""
+
+import contextlib
+import dataclasses
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated
+
+from tyro.conf import Positional, arg
+
+from zest_jax.cli.console import note
+from zest_jax.cli.files import UsageError, check_output, read_probes
+from zest_jax.cli.options import Common, ModelOptions, SolveOptions, detected
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Sign(Common):
+    """Ask a model about the probes and write its signature.
+
+    An interrupted run leaves FILE.partial beside the output; the same command goes on from there.
+    """
+
+    model: Positional[Annotated[str, arg(metavar="MODEL")]]
+    """An ONNX file; a TorchScript, torch.export or PyTorch file; safetensors weights (with --factory); or
+    MODULE:FUNCTION, a Python function that returns the model."""
+
+    probes: Annotated[Path, arg(metavar="FILE")]
+    """Probe set, as `zest probes` wrote it."""
+
+    output: Annotated[Path, arg(aliases=("-o",), metavar="FILE")]
+    """Where to write the signature (.sig)."""
+
+    label: Annotated[str | None, arg(metavar="NAME", help_behavior_hint="(default: the file's name)")] = None
+    """What reports call the model."""
+
+    how: Annotated[ModelOptions, arg(name="model")] = dataclasses.field(default_factory=ModelOptions)
+    solve: SolveOptions = dataclasses.field(default_factory=SolveOptions)
+
+    def run(self) -> None:
+        check_output(self.output)
+        for name, path in (("the model", Path(self.model)), ("the probe set", self.probes)):
+            if path.exists() and self.output.exists() and self.output.samefile(path):
+                raise UsageError(f"--output {self.output} is {name} itself; name another file")
+        probes = read_probes(self.probes)
+        with importable_from_here():
+            box = self.how.load(self.model, label=self.label)
+        from zest_jax.sign import sign
+
+        note(f"{box.label}: {', '.join(f'{name} {text}' for name, text in detected(box))}")
+        partial = self.output.with_name(self.output.name + ".partial")
+        if partial.exists():
+            note(f"going on from {partial}")
+        with kept_on_interrupt(partial):
+            signature = sign(box, probes, progress=self.progress, checkpoint=partial, **self.solve.arguments())
+        signature.save(self.output)
+        note(
+            f"wrote {self.output}: {signature.n_classes} classes ({signature.settings.get('outputs')}), "
+            f"{len(signature.weights):,} weights per class, R2 of the linear fits {signature.mean_r2():.2f}"
+        )
+
+
+@contextlib.contextmanager
+def kept_on_interrupt(partial: Path) -> Iterator[None]:
+    """Tell, on Ctrl-C, what became of the work."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        if partial.exists():
+            raise KeyboardInterrupt(
+                f"what is done so far is in {partial}: run the same command again to go on from there"
+            ) from None
+        raise KeyboardInterrupt("nothing was written") from None
+    except Exception:
+        if partial.exists():
+            note(f"what is done so far is in {partial}; delete it to start anew")
+        raise
+
+
+@contextlib.contextmanager
+def importable_from_here() -> Iterator[None]:
+    """Let MODULE:FUNCTION name a module in the current folder, as `python -m` does."""
+    here = str(Path.cwd())
+    sys.path.insert(0, here)
+    try:
+        yield
+    finally:
+        if here in sys.path:
+            sys.path.remove(here)
