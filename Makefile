@@ -83,12 +83,12 @@ $(VENV)/.made:
 	$(make-venv)
 
 $(VENV)/.installed-quick: $(VENV)/.made pyproject.toml
-	$(INSTALL) -e '.[onnx]'
+	$(INSTALL) -e '.[demo-quick]'
 	@touch $@
 
 $(VENV)/.installed-demo: $(VENV)/.made pyproject.toml
 	$(INSTALL) $(TORCH) -e '.[demo]'
-	@touch $@
+	@touch $@ $(VENV)/.installed-quick
 
 $(VENV)/.installed-dev: $(VENV)/.made pyproject.toml
 	$(INSTALL) $(TORCH) -e '.[dev]'

@@ -225,6 +225,11 @@ class _Asker:
             raise _shape_error(self.box, outputs.shape, size)
         if self.classes is None:
             self.classes = outputs.shape[1]
+        names = self.box.class_names
+        if names is not None and len(names) != outputs.shape[1]:
+            raise ValueError(
+                f"{self.box.label} has {outputs.shape[1]} outputs but {len(names)} class names; give one name per output, in order"
+            )
         if outputs.shape[1] != self.classes:
             raise ModelOutputError(
                 f"{self.box.label} answered queries {start} to {stop - 1} with {outputs.shape[1]} classes, earlier ones with "

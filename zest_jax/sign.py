@@ -120,8 +120,7 @@ def sign_many(
         ridge=ridge, intercept=intercept, kernel_width=kernel_width, underdetermined=underdetermined, solver=solver
     )
     devices = list(devices or jax.local_devices())
-    blocks = _Blocks(probes, settings, devices)
-    blocks.check_determined()
+    check_determined(probes, settings)
     run = _Run(boxes, probes, settings, targets, Path(checkpoint) if checkpoint is not None else None)
     options = {"batch_size": batch_size, "mode": mode, "devices": devices}
     if run.fits_done:
@@ -134,9 +133,13 @@ def sign_many(
         run.saved_on_exit(),
     ):
         buffers = [_Buffer() for _ in boxes]
+        blocks = None
         for batch in stream(boxes, probes, first=first, **options):
             for buffer, outputs, i in zip(buffers, batch.outputs, range(len(boxes)), strict=True):
                 buffer.append(run.to_targets(i, outputs))
+            if blocks is None:
+                classes = max(outputs.shape[1] for outputs in batch.outputs)
+                blocks = _Blocks(probes, settings, devices, block_size(probes, settings, classes))
             answered = int(np.searchsorted(probes.distinct.start, batch.stop, side="right")) - 1
             while (block := blocks.next_complete(run.references_done, answered)) is not None:
                 run.add(block.stop, [blocks.fit(block, buffer.take(block.queries)) for buffer in buffers])
@@ -145,6 +148,27 @@ def sign_many(
     signatures = run.signatures()
     run.finish()
     return signatures
+
+
+def check_determined(probes: ProbeSet, settings: SolveSettings) -> None:
+    """Refuse fits that the masks do not determine, before any model is asked.
+
+    Raises:
+        ValueError: names the first reference whose masks do not determine its weights.
+    """
+    if settings.ridge == 0 and settings.underdetermined == "error":
+        # Without an operator a design is only checked.
+        check = dataclasses.replace(settings, solver="lstsq")
+        blocks = _Blocks(probes, check, [], block_size(probes, settings, classes=0))
+        for start in range(0, probes.n_references, blocks.size):
+            blocks.design(start)
+
+
+def block_size(probes: ProbeSet, settings: SolveSettings, classes: int) -> int:
+    """How many references are fitted together: as many as keep their masks and outputs small in memory."""
+    rows = int(np.diff(probes.distinct.start).max())
+    numbers = rows * (probes.max_segments + settings.intercept + classes)
+    return min(BLOCK_REFERENCES, probes.n_references, max(1, BLOCK_NUMBERS // numbers))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -160,21 +184,13 @@ class _Block:
 class _Blocks:
     """Cuts the references into blocks of one shape, so that one compilation fits them all."""
 
-    def __init__(self, probes: ProbeSet, settings: SolveSettings, devices: list[jax.Device]) -> None:
+    def __init__(self, probes: ProbeSet, settings: SolveSettings, devices: list[jax.Device], size: int) -> None:
         self.probes, self.settings, self.devices = probes, settings, devices
         self.rows = int(np.diff(probes.distinct.start).max())
-        columns = probes.max_segments + settings.intercept
-        size = max(1, min(BLOCK_REFERENCES, BLOCK_NUMBERS // (self.rows * columns)))
-        self.size = -(-min(size, probes.n_references) // len(devices)) * len(devices)
-        self.ready: _Block | None = None
+        share = max(len(devices), 1)
+        self.size = -(-size // share) * share
 
-    def check_determined(self) -> None:
-        """Refuse fits that the masks do not determine before any model is asked."""
-        if self.settings.ridge == 0 and self.settings.underdetermined == "error":
-            for start in range(0, self.probes.n_references, self.size):
-                self._design(start, dataclasses.replace(self.settings, solver="lstsq"))
-
-    def _design(self, start: int, settings: SolveSettings) -> _Block:
+    def design(self, start: int) -> _Block:
         distinct, stop = self.probes.distinct, min(start + self.size, self.probes.n_references)
         begin, end = int(distinct.start[start]), int(distinct.start[stop])
         masks = np.zeros((self.size, self.rows, self.probes.max_segments), bool)
@@ -184,13 +200,14 @@ class _Blocks:
         rows = (distinct.reference[begin:end] - start, _place(distinct.start[start : stop + 1]))
         masks[rows] = unpack(distinct.packed[begin:end], self.probes.max_segments)
         count[rows] = distinct.count[begin:end]
-        return _Block(start, stop, design(masks, count, n_segments, settings, first_reference=start), end - begin)
+        prepared = design(masks, count, n_segments, self.settings, first_reference=start)
+        return _Block(start, stop, prepared, end - begin)
 
     def next_complete(self, done: int, answered: int) -> _Block | None:
         """The block after `done` references, once all questions of the first `answered` references are answered."""
         if done >= self.probes.n_references or min(done + self.size, self.probes.n_references) > answered:
             return None
-        return self._design(done, self.settings)
+        return self.design(done)
 
     def fit(self, block: _Block, outputs: np.ndarray) -> LocalFits:
         n = block.stop - block.start

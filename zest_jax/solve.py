@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
+from scipy.linalg import lapack
 
 from zest_jax.probes.probe_set import ProbeSet
 
@@ -146,25 +147,53 @@ def design(
     rows = masks
     if settings.intercept:
         rows = np.concatenate([masks, np.broadcast_to((count > 0)[..., None], (*count.shape, 1))], axis=-1)
-    a = rows.astype(np.float64)
-    weighted = a * weight[..., None]
-    gram = np.swapaxes(weighted, 1, 2) @ a
-    values, vectors = np.linalg.eigh(gram)
-    largest = values[:, -1:]
-    kept = values > RANK_TOLERANCE * np.maximum(largest, 1e-300)
-    if settings.ridge == 0 and settings.underdetermined == "error":
-        _check_rank(kept.sum(axis=1), n_segments, count, settings, first_reference)
-    if settings.solver == "lstsq":
-        return Design(rows, weight, None)
-    if settings.ridge:
-        penalty = np.full(rows.shape[-1], settings.ridge)
-        if settings.intercept:
-            penalty[-1] = 0.0
-        values, vectors = np.linalg.eigh(gram + np.diag(penalty))
-        kept = values > RANK_TOLERANCE * np.maximum(values[:, -1:], 1e-300)
-    inverse = np.where(kept, 1 / np.where(kept, values, 1), 0)
-    operator = (vectors * inverse[:, None]) @ (np.swapaxes(vectors, 1, 2) @ np.swapaxes(weighted, 1, 2))
-    return Design(rows, weight, operator.astype(np.float32))
+    refs, n_rows, n_columns = rows.shape
+    operator = np.zeros((refs, n_columns, n_rows), np.float32) if settings.solver == "factored" else None
+    short = []
+    for i, k in enumerate(n_segments):
+        used = np.flatnonzero(count[i])
+        columns = np.r_[:k, n_columns - 1] if settings.intercept and k else np.r_[:k]
+        if len(columns) == 0:
+            continue
+        factors = _Factors(rows[i][np.ix_(used, columns)].astype(np.float64), weight[i, used], settings)
+        if factors.rank < len(columns) and settings.ridge == 0 and settings.underdetermined == "error":
+            short.append((first_reference + i, len(used), factors.rank, int(k)))
+        elif operator is not None:
+            operator[i][np.ix_(columns, used)] = factors.operator()
+    if short:
+        raise _underdetermined(short, settings)
+    return Design(rows, weight, operator)
+
+
+class _Factors:
+    """The normal equations of one reference in float64, (A^T W A + R) x = A^T W z.
+
+    A is 0/1 and the weights are counts, so A^T W A is exact and its condition is that of random masks, about K^2 at worst:
+    a Cholesky factorisation loses nothing that float32 outputs have. Where it fails, masks do not determine the weights and
+    the eigenvectors give rank and minimum-norm solution.
+    """
+
+    def __init__(self, a: np.ndarray, weight: np.ndarray, settings: SolveSettings) -> None:
+        self.weighted = a.T * weight
+        gram = self.weighted @ a
+        if settings.ridge:
+            penalised = np.arange(len(gram) - settings.intercept)
+            gram[penalised, penalised] += settings.ridge
+        norm = float(np.abs(gram).sum(axis=0).max())
+        self.cholesky, failed = lapack.dpotrf(gram, lower=True)
+        rcond = 0.0 if failed else lapack.dpocon(self.cholesky, norm, uplo="L")[0]
+        self.rank, self.eigen = len(gram), None
+        if rcond < RANK_TOLERANCE:
+            values, vectors = np.linalg.eigh(gram)
+            kept = values > RANK_TOLERANCE * max(values[-1], 1e-300)
+            self.rank, self.eigen = int(kept.sum()), (values[kept], vectors[:, kept])
+
+    def operator(self) -> np.ndarray:
+        """What turns outputs into weights, [columns, rows]."""
+        if self.eigen is None:
+            return lapack.dpotrs(self.cholesky, self.weighted, lower=True)[0]
+        values, vectors = self.eigen
+        return (vectors / values) @ (vectors.T @ self.weighted)
 
 
 def lime_kernel(
@@ -176,17 +205,14 @@ def lime_kernel(
     return np.sqrt(np.exp(-(distance**2) / width**2)).astype(np.float32)
 
 
-def _check_rank(rank: np.ndarray, n_segments: np.ndarray, count: np.ndarray, settings: SolveSettings, first: int) -> None:
-    needed = np.where(n_segments > 0, n_segments + settings.intercept, 0)
-    short = np.flatnonzero(rank < needed)
-    if len(short):
-        i = int(short[0])
-        others = f" (and {len(short) - 1} more references)" if len(short) > 1 else ""
-        raise ValueError(
-            f"masks of reference {first + i} have {np.count_nonzero(count[i])} distinct samples of rank {rank[i]} for {n_segments[i]} "
-            f"segments{' and an intercept' if settings.intercept else ''}, so the fit is underdetermined{others}; raise n_samples or lower "
-            "the segment count, or fit with `ridge` or `underdetermined='minimum-norm'`"
-        )
+def _underdetermined(short: list[tuple[int, int, int, int]], settings: SolveSettings) -> ValueError:
+    reference, samples, rank, k = short[0]
+    others = f" (and {len(short) - 1} more references)" if len(short) > 1 else ""
+    return ValueError(
+        f"masks of reference {reference} have {samples} distinct samples of rank {rank} for {k} "
+        f"segments{' and an intercept' if settings.intercept else ''}, so the fit is underdetermined{others}; raise n_samples or lower "
+        "the segment count, or fit with `ridge` or `underdetermined='minimum-norm'`"
+    )
 
 
 def fit(

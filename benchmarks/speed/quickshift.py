@@ -1,6 +1,6 @@
 """Time our Quickshift in JAX against scikit-image's, on 32 x 32 and 224 x 224 photographs.
 
-    python benchmarks/speed/quickshift.py
+    python -m benchmarks.speed.quickshift
 
 measures, side by side in one run and per image: `quickshift-jax` in float64, whose labels must equal scikit-image's,
 `quickshift-jax` in float32, scikit-image on one image after the other, and scikit-image in one thread per processor.
@@ -8,30 +8,19 @@ Images: the golden references (CIFAR-10), repeated, and the photographs that sci
 a minute on two cores. The result goes to benchmarks/results/speed/quickshift/<device>.json.
 """
 
-import json
-import os
 import pathlib
-import platform
 import statistics
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from importlib import metadata
 from typing import Any
 
-import jax
 import numpy as np
-import skimage.data
 import tyro
-from skimage.transform import resize
-from sklearn.datasets import load_sample_image
 
+from benchmarks.photographs import golden_images, photographs
+from benchmarks.record import command, environment, write
 from zest_jax.probes.segmentation import segment_counts, segment_images, segmentation_settings
-
-ROOT = pathlib.Path(__file__).parents[2]
-PHOTOGRAPHS = ("astronaut", "chelsea", "coffee", "rocket", "hubble_deep_field", "immunohistochemistry")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,18 +43,14 @@ def main(options: Options) -> None:
     sizes = {"32": golden_images(options.small), "224": photographs(options.large, 224)}
     result = {
         "benchmark": "speed/quickshift",
-        "command": " ".join(["python", "benchmarks/speed/quickshift.py", *sys.argv[1:]]),
-        "environment": environment(),
+        "command": command("benchmarks.speed.quickshift"),
+        "environment": environment("scikit-image"),
         "options": {**asdict(options), "output": None},
         "settings": segmentation_settings("quickshift", seed=options.seed),
         "sizes": {size: measure(images, options) for size, images in sizes.items()},
     }
-    device = str(result["environment"]["device"]).lower().replace(" ", "-")
-    path = options.output or ROOT / "benchmarks" / "results" / "speed" / "quickshift" / f"{device}.json"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
     report(result)
-    print(f"written to {path}")
+    write("speed/quickshift", result, options.output)
 
 
 def measure(images: np.ndarray, options: Options) -> dict[str, Any]:
@@ -104,47 +89,6 @@ def measure(images: np.ndarray, options: Options) -> dict[str, Any]:
             name: median[name] / median["jax_float64"] for name in ("skimage_serial", "skimage_threads")
         },
     }
-
-
-def golden_images(count: int) -> np.ndarray:
-    with np.load(ROOT / "tests" / "golden" / "probes.npz") as data:
-        images = data["images"]
-    return np.resize(images, (count, *images.shape[1:]))
-
-
-def photographs(count: int, size: int) -> np.ndarray:
-    full = [getattr(skimage.data, name)() for name in PHOTOGRAPHS]
-    full += [load_sample_image(name) for name in ("china.jpg", "flower.jpg")]
-    small = np.stack([np.asarray(resize(image, (size, size), anti_aliasing=True)) for image in full])
-    return np.resize(np.round(small * 255).astype(np.uint8), (count, size, size, 3))
-
-
-def environment() -> dict[str, Any]:
-    """What a reader needs to judge the numbers."""
-    device = jax.devices()[0]
-    git = subprocess.run(["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=False)
-    packages = ("jax", "jaxlib", "numpy", "scikit-image")
-    return {
-        "device": device.device_kind,
-        "platform": device.platform,
-        "devices": jax.device_count(),
-        "processor": processor(),
-        "processors": os.cpu_count(),
-        "load_average_at_start": os.getloadavg()[0] if hasattr(os, "getloadavg") else None,
-        "python": platform.python_version(),
-        "versions": {name: metadata.version(name) for name in packages},
-        "commit": git.stdout.strip() if git.returncode == 0 else None,
-    }
-
-
-def processor() -> str:
-    try:
-        lines = pathlib.Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return platform.processor()
-    return next(
-        (line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.processor()
-    )
 
 
 def report(result: dict[str, Any]) -> None:

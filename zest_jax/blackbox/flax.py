@@ -58,7 +58,8 @@ def from_flax(
     graphdef, variables = nnx.split(model)
     # Plain arrays: `nnx.merge` would hand the caller's own Variable objects to the copy, and a BatchNorm in training
     # mode would then write traced values into them.
-    state = nnx.as_pure(variables)
+    as_pure = getattr(nnx, "as_pure", None) or nnx.pure  # its name in Flax 0.12.0
+    state = as_pure(variables)
     return JaxBlackBox(
         _NnxApply(graphdef=hashable(graphdef), output=output, label=label),
         state,

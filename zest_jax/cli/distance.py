@@ -197,7 +197,8 @@ def _pairs_table(pairs: list[dict[str, Any]], metric: str) -> Any:
     for pair in sorted(pairs, key=lambda pair: pair["distance"]):
         cells = [pair["a"], pair["b"], number(pair["distance"])]
         if judged:
-            cells += [number(pair["relative"]), number(pair["bound"]), verdict_word(pair["related"])]
+            bound = number(pair["bound"] or math.nan)
+            cells += [number(pair["relative"]), bound, verdict_word(pair["related"])]
         table.add_row(*cells)
     if judged:
         counts = sorted({pair["unrelated_pairs"] for pair in pairs})

@@ -50,8 +50,8 @@ class Show(Common):
     """Print JSON."""
 
     def run(self) -> None:
-        files = list(self.files)
-        if not files:
+        files: list[Path] = list(self.files)
+        if len(files) == 0:
             raise UsageError("no file given; name a signature or a probe set")
         if self.output is not None and not self.picture:
             raise UsageError("--output and --no-picture contradict each other; choose one")
@@ -61,18 +61,18 @@ class Show(Common):
         for path in files:
             check_exists(path, "give a file that `zest sign` or `zest probes` wrote")
         if kind_of(files[0]) == "probes":
-            self._show_probes(picture)
+            if len(files) > 1:
+                raise UsageError("a probe set is shown alone; give one file")
+            self._show_probes(files[0], picture)
         else:
             self._show_signatures(picture)
 
-    def _show_probes(self, picture: Path) -> None:
-        if len(self.files) > 1:
-            raise UsageError("a probe set is shown alone; give one file")
-        probes = read_probes(self.files[0])
+    def _show_probes(self, path: Path, picture: Path) -> None:
+        probes = read_probes(path)
         if self.json:
-            print_json({"file": str(self.files[0]), **_of_probes(probes)})
+            print_json({"file": str(path), **_of_probes(probes)})
         else:
-            _print_pairs(self.files[0], _of_probes(probes))
+            _print_pairs(path, _of_probes(probes))
         if self.picture:
             from zest_jax.cli.superpixels import draw_superpixels
 

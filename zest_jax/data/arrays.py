@@ -13,6 +13,8 @@ from zest_jax.errors import FileFormatError, UnsafeFileError
 def load_array(path: Path, options: ReadOptions) -> ImageSet:
     """Read an array file; see `load_images`."""
     stored, stored_labels, class_names = _read(path, options.split)
+    if not isinstance(stored, np.ndarray):
+        raise FileFormatError(f"{path} is a zip archive, but not one of NumPy arrays; write it with `np.savez`")
     images = _checked(stored, path)
     rows = options.rows(len(images))
     labels = None if stored_labels is None else _checked_labels(stored_labels, len(images), path)[rows]
@@ -41,7 +43,7 @@ def _read(path: Path, split: str) -> tuple[np.ndarray, np.ndarray | None, tuple[
             names = tuple(str(n) for n in data["class_names"]) if "class_names" in data.files else None
             return data[name], labels, names
     except (ValueError, EOFError, OSError, zipfile.BadZipFile, zlib.error, NotImplementedError) as error:
-        if "allow_pickle" in str(error):
+        if "allow_pickle" in str(error) or "Python objects" in str(error):
             raise UnsafeFileError(
                 f"{path} holds pickled Python objects, which could run code when loaded; "
                 "store plain arrays (uint8, or float in [0, 1]) with `np.savez`"

@@ -6,8 +6,9 @@ from typing import Literal
 
 from zest_jax.data.arrays import load_array
 from zest_jax.data.folder import IMAGE_ENDINGS, load_folder
-from zest_jax.data.reading import Color, ImageSet, OnSkip, ReadOptions, as_size, existing
+from zest_jax.data.reading import Color, ImageSet, OnSkip, ReadOptions, as_size
 from zest_jax.data.tfds import is_tfds_folder, is_tfds_name, load_tfds, not_found
+from zest_jax.errors import FileFormatError
 
 __all__ = ["ImageSet", "kind_of_source", "load_images"]
 
@@ -83,10 +84,8 @@ def kind_of_source(source: str | os.PathLike[str]) -> Literal["folder", "array",
     Raises:
         FileNotFoundError, FileFormatError: see `load_images`.
     """
-    from zest_jax.errors import FileFormatError
-
-    path = existing(source)
-    if path is None:
+    path = Path(source).expanduser()
+    if not path.exists():
         if is_tfds_name(str(source)):
             return "tfds"
         raise not_found(str(source))

@@ -4,7 +4,6 @@ import dataclasses
 import os
 from collections import Counter
 from collections.abc import Callable, Iterable
-from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -166,9 +165,3 @@ def only_readable(
         return images, labels
     keep = np.setdiff1d(np.arange(len(images)), list(bad))
     return images[keep], None if labels is None else labels[keep]
-
-
-def existing(path: str | os.PathLike[str]) -> Path | None:
-    """The path with ~ expanded if something is there, else None."""
-    found = Path(path).expanduser()
-    return found if found.exists() else None

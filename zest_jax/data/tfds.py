@@ -64,7 +64,8 @@ def not_found(source: str) -> FileNotFoundError:
     return FileNotFoundError(
         f"there is no file or folder {source}, and no prepared TFDS data set {name.name} in {root} "
         f"(prepared there: {', '.join(prepared) or 'none'}). Downloading one needs TensorFlow, once: "
-        f"`pip install tensorflow` and `python -c \"import tensorflow_datasets as tfds; tfds.builder('{name.name}', file_format='array_record')"
+        f'`pip install tensorflow` and `python -c "import tensorflow_datasets as tfds; '
+        f"tfds.builder('{name.name}', file_format='array_record')"
         '.download_and_prepare()"`; TFDS_DATA_DIR names another folder'
     )
 

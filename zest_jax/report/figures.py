@@ -28,6 +28,11 @@ DPI = 154
 COLOUR_ALPHA = 0.72
 PHOTO_ALPHA = 0.55
 LABEL_WIDTH = 24
+# The share of pixels whose weights may lie beyond the colour scale.
+BEYOND = 0.02
+OUTLINE = (1.0, 0.85, 0.0)
+# Pixels of the shorter side from which outlines of a pixel or two leave enough of the photograph to see.
+MIN_OUTLINED = 192
 
 
 def pixel_weights(
@@ -105,18 +110,21 @@ def signature_figure(
             f"`distances` has {len(distances)} entries for {len(signatures)} signatures; give one for each"
         )
     overlays = [pixel_weights(s, reference, c, segments) for s, c in zip(signatures, classes, strict=True)]
-    # A signature of zeros still needs a scale.
-    limit = max(float(np.abs(overlay).max(initial=0)) for overlay in overlays) or 1.0
+    limit = _limit(overlays)
 
     columns, rows = _grid(len(signatures) + 2)
-    figure = Figure(figsize=(PANEL * columns + 0.4, PANEL * 1.2 * rows + 0.4), dpi=DPI, layout="constrained")
+    height = PANEL * rows * image.shape[0] / image.shape[1] + 0.45 * rows + 0.75
+    figure = Figure(figsize=(PANEL * columns, height), dpi=DPI, layout="constrained")
     axes = figure.subplots(rows, columns, squeeze=False)
     panels: list[Axes] = list(axes.flat)
-    for panel in panels:
-        panel.set_axis_off()
+    for panel in panels[: len(signatures) + 2]:
+        # Not `set_axis_off`: with it the layout forgets the titles.
+        panel.set(xticks=[], yticks=[])
+        panel.spines[:].set_visible(False)
+    for empty in panels[len(signatures) + 2 :]:
+        empty.set_axis_off()
     _draw_photo(panels[0], image, f"reference {reference}")
-    marked = mark_boundaries(image, segments, color=(1.0, 0.85, 0.0), mode="inner")
-    _draw_photo(panels[1], marked, f"{int(segments.max()) + 1} super-pixels")
+    _draw_photo(panels[1], _outlined(image, segments), f"{int(segments.max()) + 1} super-pixels")
     grey = image.mean(axis=-1)
     shown = None
     for i, (panel, signature, overlay) in enumerate(zip(panels[2:], signatures, overlays, strict=False)):
@@ -129,7 +137,7 @@ def signature_figure(
         panel.set_title(title if distance is None else f"{title}\ndistance {distance:.3f}", fontsize=10)
     assert shown is not None
     name = _class_name(signatures[0], classes[0], class_names)
-    bar = figure.colorbar(shown, ax=panels, orientation="horizontal", shrink=0.55, aspect=45, pad=0.02)
+    bar = figure.colorbar(shown, ax=panels, orientation="horizontal", shrink=0.55, aspect=45, pad=0.03, extend="both")
     bar.set_label(f"weight of a super-pixel for “{name}” (blue: for it, red: against it)", fontsize=10)
     bar.ax.tick_params(labelsize=9)
     if path is not None:
@@ -227,6 +235,13 @@ def _picture(
     return reference, np.broadcast_to(plain, (*plain.shape[:2], 3)).clip(0, 1), segments.astype(np.int64)
 
 
+def _limit(overlays: Sequence[np.ndarray]) -> float:
+    """Where the colours end: above all but the 2% of pixels with the largest weights, so that one of them cannot pale all."""
+    magnitude = np.abs(np.stack(overlays))
+    # A signature of zeros still needs a scale.
+    return float(np.quantile(magnitude, 1 - BEYOND)) or float(magnitude.max()) or 1.0
+
+
 def _classes(
     signatures: Sequence[Signature], reference: int, class_index: int | Sequence[int] | np.ndarray | None
 ) -> list[int]:
@@ -260,6 +275,15 @@ def _grid(panels: int) -> tuple[int, int]:
     """Columns and rows that leave the fewest places empty, rows as few as `MAX_COLUMNS` allows."""
     rows = -(-panels // MAX_COLUMNS)
     return -(-panels // rows), rows
+
+
+def _outlined(image: np.ndarray, segments: np.ndarray) -> np.ndarray:
+    """The photograph with lines between its super-pixels; small ones are enlarged, so that the lines do not cover them."""
+    times = -(-MIN_OUTLINED // min(segments.shape))
+    large = np.kron(image, np.ones((times, times, 1)))
+    return np.asarray(
+        mark_boundaries(large, np.kron(segments, np.ones((times, times), int)), color=OUTLINE, mode="inner")
+    )
 
 
 def _draw_photo(panel: Axes, image: np.ndarray, title: str) -> None:
