@@ -22,6 +22,7 @@ from typing import Any
 import jax
 import numpy as np
 from contest import Contest, Contestant
+from rich import box
 from rich.console import Console
 from rich.table import Table
 
@@ -91,14 +92,14 @@ def sign(contestant: Contestant, contest: Contest, out: Path, log: Console, whic
     path = out / f"{contestant.slug}.sig"
     log.print(f"{which}: {contestant.label} ({contestant.how})")
     start = time.monotonic()
-    box = contestant.make()
+    model = contestant.make()
     made = time.monotonic()
     signature = _finished(path, contest.probes)
     if signature is None:
-        signature = zest.sign(box, contest.probes, progress=True, checkpoint=out / f"{contestant.slug}.partial")
+        signature = zest.sign(model, contest.probes, progress=True, checkpoint=out / f"{contestant.slug}.partial")
         signature.save(path)
     seconds = {"make": round(made - start, 2), "sign": round(time.monotonic() - made, 2)}
-    return Signed(contestant=contestant, signature=signature, answers=_answers(box, contest.probes), seconds=seconds)
+    return Signed(contestant=contestant, signature=signature, answers=_answers(model, contest.probes), seconds=seconds)
 
 
 def judge(victim: Signed, other: Signed, unrelated: dict[tuple[str, str], float]) -> Judged:
@@ -129,11 +130,18 @@ def show(
             for image, (answer, share) in zip(contest.image_names, victim.answers, strict=True)
         )
         console.print(f"\nWhat {name} sees: {seen}")
-    table = Table(title=f"\nDistance to {name}: {contest.title}", title_style="bold", title_justify="left")
+    table = Table(
+        title=f"\nDistance to {name}: {contest.title}",
+        title_style="bold",
+        title_justify="left",
+        box=box.SIMPLE_HEAD,
+        pad_edge=False,
+        collapse_padding=True,
+    )
     for heading in ("model", "what it is", "verdict"):
         table.add_column(heading, no_wrap=True)
-    for heading in ("same top-1", "distance", "relative"):
-        table.add_column(heading, justify="right")
+    for heading in ("same\ntop-1", "distance", "relative"):
+        table.add_column(heading, justify="right", no_wrap=True)
     table.columns.append(table.columns.pop(2))
     for line in judged:
         same = sum(a[0] == b[0] for a, b in zip(line.signed.answers, victim.answers, strict=True))
@@ -141,7 +149,7 @@ def show(
         table.add_row(
             line.signed.contestant.label,
             line.signed.contestant.kind,
-            f"{same} of {len(victim.answers)}",
+            f"{same}/{len(victim.answers)}",
             f"{line.distance:.4f}",
             f"{line.verdict.relative:.3f}",
             words,
@@ -151,6 +159,7 @@ def show(
     pairs = ", ".join(f"{a} - {b} {d:.3f}" for (a, b), d in unrelated.items())
     console.print(
         f"Relative: to the mean distance of the unrelated pairs other than the one judged ({pairs}). {contest.note}\n"
+        "Verdict: against the relative distance that few unrelated pairs stay below (in brackets).\n"
         f"Same top-1: on how many of the {len(victim.answers)} unperturbed images both give the same class.\n"
         f"{len(judged) + 1} models, {contest.probes.n_queries:,} questions each, {seconds:.0f} s."
     )
@@ -246,16 +255,16 @@ def _in_words(verdict: zest.Verdict) -> tuple[str | None, str]:
     if verdict.related is None:
         return None, "can't tell"
     if verdict.related:
-        return "red", f"related (below {verdict.bound:.2f})"
-    return "green", f"no sign (from {verdict.bound:.2f})"
+        return "red", f"related (< {verdict.bound:.2f})"
+    return "green", f"no sign (> {verdict.bound:.2f})"
 
 
-def _answers(box: zest.BlackBox, probes: zest.ProbeSet) -> list[tuple[str, float]]:
-    logits = box(probes.references.astype(np.float32) / 255)
+def _answers(model: zest.BlackBox, probes: zest.ProbeSet) -> list[tuple[str, float]]:
+    logits = model(probes.references.astype(np.float32) / 255)
     shares = np.exp(logits - logits.max(axis=1, keepdims=True))
     shares /= shares.sum(axis=1, keepdims=True)
     top = shares.argmax(axis=1)
-    names = box.class_names or range(shares.shape[1])
+    names = model.class_names or range(shares.shape[1])
     return [(str(names[k]), float(row[k])) for k, row in zip(top, shares, strict=True)]
 
 

@@ -24,6 +24,8 @@ MAX_COLUMNS = 4
 # Inches and dots per inch: four panels are 1600 pixels wide, sharp where a page shows them at half of that.
 PANEL = 2.6
 DPI = 154
+# Height of a line of a title, inches.
+LINE = 0.18
 # How much of the colour and of the grey photograph under it is seen.
 COLOUR_ALPHA = 0.72
 PHOTO_ALPHA = 0.55
@@ -112,8 +114,11 @@ def signature_figure(
     overlays = [pixel_weights(s, reference, c, segments) for s, c in zip(signatures, classes, strict=True)]
     limit = _limit(overlays)
 
+    titles = [_title(signature, None if distances is None else distances[i]) for i, signature in enumerate(signatures)]
+
     columns, rows = _grid(len(signatures) + 2)
-    height = PANEL * rows * image.shape[0] / image.shape[1] + 0.45 * rows + 0.75
+    title_height = LINE * (1 + max(title.count("\n") for title in titles)) + 0.2
+    height = rows * (PANEL * image.shape[0] / image.shape[1] + title_height) + 0.75
     figure = Figure(figsize=(PANEL * columns, height), dpi=DPI, layout="constrained")
     axes = figure.subplots(rows, columns, squeeze=False)
     panels: list[Axes] = list(axes.flat)
@@ -127,14 +132,12 @@ def signature_figure(
     _draw_photo(panels[1], _outlined(image, segments), f"{int(segments.max()) + 1} super-pixels")
     grey = image.mean(axis=-1)
     shown = None
-    for i, (panel, signature, overlay) in enumerate(zip(panels[2:], signatures, overlays, strict=False)):
+    for panel, title, overlay in zip(panels[2:], titles, overlays, strict=False):
         panel.imshow(grey, cmap="gray", vmin=0, vmax=1, alpha=PHOTO_ALPHA)
         shown = panel.imshow(
             overlay, cmap=DIVERGING, vmin=-limit, vmax=limit, alpha=COLOUR_ALPHA, interpolation="nearest"
         )
-        title = textwrap.fill(signature.label, LABEL_WIDTH)
-        distance = None if distances is None else distances[i]
-        panel.set_title(title if distance is None else f"{title}\ndistance {distance:.3f}", fontsize=10)
+        panel.set_title(title, fontsize=10)
     assert shown is not None
     name = _class_name(signatures[0], classes[0], class_names)
     bar = figure.colorbar(shown, ax=panels, orientation="horizontal", shrink=0.55, aspect=45, pad=0.03, extend="both")
@@ -233,6 +236,11 @@ def _picture(
         )
     plain = image.astype(np.float64) / 255 if image.dtype == np.uint8 else image.astype(np.float64)
     return reference, np.broadcast_to(plain, (*plain.shape[:2], 3)).clip(0, 1), segments.astype(np.int64)
+
+
+def _title(signature: Signature, distance: float | None) -> str:
+    label = textwrap.fill(signature.label, LABEL_WIDTH)
+    return label if distance is None else f"{label}\ndistance {distance:.3f}"
 
 
 def _limit(overlays: Sequence[np.ndarray]) -> float:
