@@ -96,8 +96,10 @@ def sign(contestant: Contestant, contest: Contest, out: Path, log: Console, whic
     made = time.monotonic()
     signature = _finished(path, contest.probes)
     if signature is None:
-        signature = zest.sign(model, contest.probes, progress=True, checkpoint=out / f"{contestant.slug}.partial")
+        checkpoint = out / f"{contestant.slug}.partial"
+        signature = zest.sign(model, contest.probes, progress=True, checkpoint=checkpoint)
         signature.save(path)
+        checkpoint.unlink(missing_ok=True)
     seconds = {"make": round(made - start, 2), "sign": round(time.monotonic() - made, 2)}
     return Signed(contestant=contestant, signature=signature, answers=_answers(model, contest.probes), seconds=seconds)
 
@@ -141,7 +143,7 @@ def show(
     for heading in ("model", "what it is", "verdict"):
         table.add_column(heading, no_wrap=True)
     for heading in ("same\ntop-1", "distance", "relative"):
-        table.add_column(heading, justify="right", no_wrap=True)
+        table.add_column(heading, justify="right", no_wrap=True, min_width=9)
     table.columns.append(table.columns.pop(2))
     for line in judged:
         same = sum(a[0] == b[0] for a, b in zip(line.signed.answers, victim.answers, strict=True))

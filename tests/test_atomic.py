@@ -17,13 +17,21 @@ def test_the_file_appears_whole(tmp_path):
 def test_an_error_leaves_what_was_there(tmp_path, error):
     path = tmp_path / "x"
     path.write_bytes(b"before")
-    with pytest.raises(error), atomic_write(path) as file:
-        file.write(b"half")
-        raise error
+
+    def write_half():
+        with atomic_write(path) as file:
+            file.write(b"half")
+            raise error
+
+    with pytest.raises(error):
+        write_half()
     assert path.read_bytes() == b"before"
     assert list(tmp_path.iterdir()) == [path]
 
 
 def test_a_missing_folder_is_named(tmp_path):
-    with pytest.raises(FileNotFoundError, match="the folder .*gone does not exist; create it first"), atomic_write(tmp_path / "gone" / "x"):
+    with (
+        pytest.raises(FileNotFoundError, match="the folder .*gone does not exist; create it first"),
+        atomic_write(tmp_path / "gone" / "x"),
+    ):
         pass

@@ -18,9 +18,7 @@ def probes(golden):
 
 @pytest.fixture(scope="module")
 def boxes(golden):
-    return {
-        name: zest.from_onnx(golden.models[name], mean=golden.mean, std=golden.std) for name in MODELS
-    }
+    return {name: zest.from_onnx(golden.models[name], mean=golden.mean, std=golden.std) for name in MODELS}
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +29,12 @@ def golden_signatures(golden, probes):
         weights = golden.signatures[name]
         ones = np.ones((probes.n_references, weights.shape[1]), np.float32)
         signatures[name] = zest.Signature(
-            weights=weights, segment_counts=probes.n_segments, r2=ones, variance=ones, probe_hash=probes.hash, label=name
+            weights=weights,
+            segment_counts=probes.n_segments,
+            r2=ones,
+            variance=ones,
+            probe_hash=probes.hash,
+            label=name,
         )
     return signatures
 

@@ -99,7 +99,9 @@ def test_foreign_files_are_refused(tmp_path):
     path.write_bytes(safetensors.numpy.save({"w": np.zeros(2)}))
     with pytest.raises(FileFormatError, match="is a safetensors file but not a signature"):
         Signature.load(path)
-    path.write_bytes(safetensors.numpy.save({"w": np.zeros(2)}, metadata={"format": "zest-signature", "format_version": "9"}))
+    path.write_bytes(
+        safetensors.numpy.save({"w": np.zeros(2)}, metadata={"format": "zest-signature", "format_version": "9"})
+    )
     with pytest.raises(FileFormatError, match="format version 9"):
         Signature.load(path)
 

@@ -9,47 +9,7 @@
 0.0
 """
 
-from zest_jax.align import Alignment, align
-from zest_jax.blackbox import BlackBox, from_callable, from_flax, from_jax, from_linen, from_onnx, from_torch, load_model
-from zest_jax.distance import distance, distance_matrix, relative_distance
-from zest_jax.errors import ZestError
-from zest_jax.probes import ProbeSet, compose, draw_masks, image_probes, segment_images
-from zest_jax.query import query
-from zest_jax.references import choose_references
-from zest_jax.sign import sign, sign_many
-from zest_jax.signature import Signature
-from zest_jax.solve import SolveSettings, solve
-from zest_jax.verdict import Verdict, verdict
-from zest_jax.version import __version__
+import lazy_loader
 
-__all__ = [
-    "Alignment",
-    "BlackBox",
-    "ProbeSet",
-    "Signature",
-    "SolveSettings",
-    "Verdict",
-    "ZestError",
-    "__version__",
-    "align",
-    "choose_references",
-    "compose",
-    "distance",
-    "distance_matrix",
-    "draw_masks",
-    "from_callable",
-    "from_flax",
-    "from_jax",
-    "from_linen",
-    "from_onnx",
-    "from_torch",
-    "image_probes",
-    "load_model",
-    "query",
-    "relative_distance",
-    "segment_images",
-    "sign",
-    "sign_many",
-    "solve",
-    "verdict",
-]
+# The names are listed in `__init__.pyi` and imported when first used: `zest --help` must not wait for JAX.
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

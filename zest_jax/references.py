@@ -42,13 +42,17 @@ def choose_references(
     """
     pool = len(inputs)
     if pool == 0:
-        raise ValueError("the set of inputs is empty, so there is nothing to choose references from; pass at least one input")
+        raise ValueError(
+            "the set of inputs is empty, so there is nothing to choose references from; pass at least one input"
+        )
     if not isinstance(method, str):
         return _given(np.asarray(method), n, pool)
     if n < 1:
         raise ValueError(f"`n_references` is {n}; at least 1 is needed (the paper uses 128)")
     if n > pool:
-        raise ValueError(f"{n} references were asked for but there are only {pool} inputs; lower `n_references` or add inputs")
+        raise ValueError(
+            f"{n} references were asked for but there are only {pool} inputs; lower `n_references` or add inputs"
+        )
     if method == "first":
         return np.arange(n)
     rng = np.random.default_rng(seed)
@@ -56,7 +60,9 @@ def choose_references(
         return rng.permutation(pool)[:n]
     if method == "stratified":
         return _stratified(_classes(inputs, labels, model), n, rng)
-    raise ValueError(f"unknown way to choose references {method!r}; choose 'random', 'stratified', 'first' or give indices")
+    raise ValueError(
+        f"unknown way to choose references {method!r}; choose 'random', 'stratified', 'first' or give indices"
+    )
 
 
 def _given(indices: np.ndarray, n: int, pool: int) -> np.ndarray:
@@ -78,8 +84,10 @@ def _classes(inputs: np.ndarray, labels: np.ndarray | Sequence[int] | None, mode
             raise ValueError(f"`labels` has shape {classes.shape} for {len(inputs)} inputs; give one label per input")
         return classes
     if model is None:
-        raise ValueError("stratified references need `labels` (one class per input) or a `model` whose predictions serve as classes")
-    from zest_jax.query import ask_plain
+        raise ValueError(
+            "stratified references need `labels` (one class per input) or a `model` whose predictions serve as classes"
+        )
+    from zest_jax.querying import ask_plain
 
     return ask_plain(model, inputs).argmax(axis=1)
 

@@ -4,7 +4,6 @@ import dataclasses
 import json
 import os
 from collections.abc import Sequence
-
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -67,7 +66,9 @@ class Signature:
     def __post_init__(self) -> None:
         rows, classes = self.weights.shape
         if rows != int(self.segment_counts.sum()):
-            raise ValueError(f"`weights` has {rows} rows but the segment counts add up to {int(self.segment_counts.sum())}")
+            raise ValueError(
+                f"`weights` has {rows} rows but the segment counts add up to {int(self.segment_counts.sum())}"
+            )
         if self.class_names is not None and len(self.class_names) != classes:
             raise ValueError(
                 f"{self.label} has {classes} outputs but {len(self.class_names)} class names; give one name per output, in order"
@@ -117,7 +118,8 @@ class Signature:
             why = "the model gave the same outputs whatever was masked"
         if why:
             raise DegenerateSignatureError(
-                f"the signature of {self.label} says nothing about the model: {why}. A distance to it is not defined; check that the "
+                f"the signature of {self.label} says nothing about the model: {why}. A distance to it is not "
+                "defined; check that the "
                 "inputs reach the model in the scale it expects, and that its outputs are scores"
             )
 
@@ -130,7 +132,11 @@ class Signature:
             "classes": self.n_classes,
             "class_names": None if self.class_names is None else list(self.class_names),
             "references": len(self.segment_counts),
-            "segments": {"min": int(self.segment_counts.min()), "max": int(self.segment_counts.max()), "sum": len(self.weights)},
+            "segments": {
+                "min": int(self.segment_counts.min()),
+                "max": int(self.segment_counts.max()),
+                "sum": len(self.weights),
+            },
             "r2": {
                 "pooled": _none_if_nan(self.mean_r2()),
                 **{name: _none_if_nan(q) for name, q in zip(("p10", "median", "p90"), quantiles, strict=True)},
@@ -142,7 +148,12 @@ class Signature:
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write a safetensors file, all at once or not at all."""
-        tensors = {"weights": self.weights, "segment_counts": self.segment_counts, "r2": self.r2, "variance": self.variance}
+        tensors = {
+            "weights": self.weights,
+            "segment_counts": self.segment_counts,
+            "r2": self.r2,
+            "variance": self.variance,
+        }
         if self.intercept is not None:
             tensors["intercept"] = self.intercept
         if self.preview is not None:
@@ -159,7 +170,9 @@ class Signature:
             "version": self.version,
         }
         with atomic_write(path) as file:
-            file.write(safetensors.numpy.save({k: np.ascontiguousarray(v) for k, v in tensors.items()}, metadata=header))
+            file.write(
+                safetensors.numpy.save({k: np.ascontiguousarray(v) for k, v in tensors.items()}, metadata=header)
+            )
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> "Signature":
@@ -172,7 +185,8 @@ class Signature:
         tensors, header = read_tensors(path, FORMAT, "a signature", "make it with `zest sign`")
         if header.get("format_version") != FORMAT_VERSION:
             raise FileFormatError(
-                f"{path} is a signature of format version {header.get('format_version')}; this package reads version {FORMAT_VERSION}"
+                f"{path} is a signature of format version {header.get('format_version')}; this package reads "
+                f"version {FORMAT_VERSION}"
             )
         names = json.loads(header["class_names"])
         preview = None
@@ -196,7 +210,9 @@ class Signature:
             raise FileFormatError(f"{path} is a damaged signature ({error}); make it again with `zest sign`") from error
 
 
-def read_tensors(path: str | os.PathLike[str], kind: str, name: str, remedy: str) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+def read_tensors(
+    path: str | os.PathLike[str], kind: str, name: str, remedy: str
+) -> tuple[dict[str, np.ndarray], dict[str, str]]:
     """Read a safetensors file whose metadata says `format: kind`; returns tensors and metadata."""
     path = Path(path)
     data = path.read_bytes()

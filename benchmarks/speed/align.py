@@ -8,17 +8,20 @@ where the greedy has to go furthest. The named alternative is the greedy that th
 whole matrix. Expected: below one second each on two cores. Takes about a minute.
 """
 
+import functools
 import pathlib
 import statistics
 import time
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import tyro
 
 from benchmarks.record import command, environment, write
-from zest_jax.align import METRICS, class_distances, match_classes
+from zest_jax.alignment import METRICS, class_distances, match_classes
+
+METHODS: tuple[Literal["greedy", "rowwise", "optimal"], ...] = ("greedy", "rowwise", "optimal")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,10 +55,14 @@ def main(options: Options) -> None:
     for pair, (x, y) in pairs.items():
         found: dict[str, Any] = {}
         for metric in METRICS:
-            found[f"distances, {metric}"] = timed(lambda m=metric: class_distances(x, y, metric=m), options.repeats)
+            found[f"distances, {metric}"] = timed(
+                functools.partial(class_distances, x, y, metric=metric), options.repeats
+            )
         distances = class_distances(x, y)
-        for method in ("greedy", "rowwise", "optimal"):
-            found[f"match, {method}"] = timed(lambda m=method: match_classes(distances, method=m), options.repeats)
+        for method in METHODS:
+            found[f"match, {method}"] = timed(
+                functools.partial(match_classes, distances, method=method), options.repeats
+            )
         found["match, greedy one at a time"] = timed(lambda: one_at_a_time(distances), 1)
         ours = match_classes(distances, method="greedy")[1]
         assert (ours == one_at_a_time(distances)).all(), "the fast greedy must give the same matching"

@@ -28,7 +28,7 @@ import zest_jax as zest
 from benchmarks.photographs import crops, golden_images
 from benchmarks.record import ROOT, command, environment, write
 from zest_jax.data import load_images
-from zest_jax.query import default_batch_size
+from zest_jax.querying import default_batch_size
 
 GOLDEN = ROOT / "tests" / "golden"
 CLASSES = 1000
@@ -77,7 +77,10 @@ def main(options: Options) -> None:
         found["dense_build_mib"] = probes.n_references * probes.n_samples * size * size * 3 * 4 / 2**20
         found["probes"] = repr(probes)
         result["sizes"][str(size)] = found
-        print(f"{size} x {size}: {found['above_model_mib']:.0f} MiB above the model's own {found['model_mib']:.0f} MiB", flush=True)
+        print(
+            f"{size} x {size}: {found['above_model_mib']:.0f} MiB above the model's own {found['model_mib']:.0f} MiB",
+            flush=True,
+        )
         write("speed/memory", result, options.output)
 
 

@@ -32,7 +32,7 @@ from benchmarks.record import ROOT, command, environment, write
 from tests.golden.flax_twin import flax_twin
 from zest_jax.blackbox.protocol import HostBlackBox, JaxBlackBox
 from zest_jax.data import load_images
-from zest_jax.query import default_batch_size
+from zest_jax.querying import default_batch_size
 
 GOLDEN = ROOT / "tests" / "golden"
 
@@ -107,7 +107,10 @@ def measure(box: Any, probes: zest.ProbeSet, options: Options) -> dict[str, Any]
             start = time.perf_counter()
             weights[name] = way()
             seconds[name].append(time.perf_counter() - start)
-            print(f"{box.settings['adapter']} round {i + 1} of {options.rounds}: {name} {seconds[name][-1]:.1f} s", flush=True)
+            print(
+                f"{box.settings['adapter']} round {i + 1} of {options.rounds}: {name} {seconds[name][-1]:.1f} s",
+                flush=True,
+            )
     median = {name: statistics.median(times) for name, times in seconds.items()}
     ratios = {"sign / bare": statistics.median(np.divide(seconds["sign"], seconds["bare"]).tolist())}
     if "callback" in ways:

@@ -22,7 +22,7 @@ import zest_jax as zest
 from benchmarks.photographs import crops, golden_images
 from benchmarks.record import command, environment, write
 from zest_jax.data import load_images
-from zest_jax.solve import LocalFits, SolveSettings, design, fit
+from zest_jax.solving import LocalFits, SolveSettings, design, fit
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,7 +68,13 @@ def main(options: Options) -> None:
 
 def measure(images: np.ndarray, classes: int, options: Options) -> dict[str, Any]:
     probes = zest.image_probes(
-        images, len(images), options.n_samples, options.seed, references="first", segmenter="quickshift-jax", progress=False
+        images,
+        len(images),
+        options.n_samples,
+        options.seed,
+        references="first",
+        segmenter="quickshift-jax",
+        progress=False,
     )
     rng = np.random.default_rng(options.seed)
     outputs = rng.normal(size=(len(images), options.n_samples, classes)).astype(np.float32)
@@ -76,7 +82,8 @@ def measure(images: np.ndarray, classes: int, options: Options) -> dict[str, Any
     settings = {solver: SolveSettings(solver=solver) for solver in ("factored", "lstsq")}
     blocks = [slice(i, i + options.block) for i in range(0, len(images), options.block)]
     designs = {
-        solver: [design(masks[b], ones[b], probes.n_segments[b], chosen) for b in blocks] for solver, chosen in settings.items()
+        solver: [design(masks[b], ones[b], probes.n_segments[b], chosen) for b in blocks]
+        for solver, chosen in settings.items()
     }
 
     def from_scratch(solver: str) -> list[LocalFits]:
@@ -99,7 +106,9 @@ def measure(images: np.ndarray, classes: int, options: Options) -> dict[str, Any
             way()
             seconds[name].append(time.perf_counter() - start)
     median = {name: statistics.median(times) for name, times in seconds.items()}
-    difference = np.linalg.norm(weights["factored"] - weights["lstsq"], axis=1) / np.linalg.norm(weights["lstsq"], axis=1)
+    difference = np.linalg.norm(weights["factored"] - weights["lstsq"], axis=1) / np.linalg.norm(
+        weights["lstsq"], axis=1
+    )
     return {
         "references": len(images),
         "max_segments": probes.max_segments,

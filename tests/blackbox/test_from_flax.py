@@ -101,9 +101,9 @@ def test_linen_in_training_mode_discards_its_updates(images):
 
 def test_wrong_modules_are_sent_to_the_right_adapter(unchecked_types, images):
     with pytest.raises(TypeError, match=r"got LinenNet; Linen modules go to `from_linen\(module, variables\)`"):
-        from_flax(LinenNet())  # pyright: ignore[reportArgumentType]
+        from_flax(LinenNet())
     with pytest.raises(TypeError, match=r"got Net; NNX modules go to `from_flax\(model\)`"):
-        from_linen(Net(nnx.Rngs(0)), {})  # pyright: ignore[reportArgumentType]
+        from_linen(Net(nnx.Rngs(0)), {})
 
 
 def test_linen_arguments_that_cannot_be_hashed_are_named():

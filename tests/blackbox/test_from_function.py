@@ -97,4 +97,4 @@ def test_settings_and_labels_are_kept():
 
 def test_an_unknown_kind_of_answer_is_refused(unchecked_types):
     with pytest.raises(ValueError, match="`returns` is 'scores'; choose 'auto', 'logits' or 'probabilities'"):
-        from_callable(np.asarray, returns="scores")  # pyright: ignore[reportArgumentType]
+        from_callable(np.asarray, returns="scores")

@@ -122,12 +122,12 @@ def test_errors_name_the_model_and_what_arrived(images):
 
 def test_a_state_dict_is_sent_to_its_adapter(unchecked_types):
     with pytest.raises(TypeError, match=r"got OrderedDict; a state_dict goes to `from_state_dict\(path, factory\)`"):
-        from_torch(net().state_dict())  # pyright: ignore[reportArgumentType]
+        from_torch(net().state_dict())
 
 
 def test_an_unknown_memory_format_is_refused(unchecked_types):
     with pytest.raises(ValueError, match="`channels_last` is 'yes'; choose True, False or 'auto'"):
-        from_torch(net(), channels_last="yes")  # pyright: ignore[reportArgumentType]
+        from_torch(net(), channels_last="yes")
 
 
 def test_without_torch_the_error_names_the_extra(monkeypatch):

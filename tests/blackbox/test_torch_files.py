@@ -110,7 +110,7 @@ def test_a_file_of_something_else_is_described(tmp_path):
 def test_a_factory_must_return_a_module(tmp_path):
     path = checkpoints(tmp_path)["plain"]
     with pytest.raises(TypeError, match=r"`factory` returned a dict; it must return the torch\.nn\.Module"):
-        from_state_dict(path, dict)  # pyright: ignore[reportArgumentType]
+        from_state_dict(path, dict)
 
 
 def test_weights_without_a_factory_are_refused_with_the_way_out(tmp_path):

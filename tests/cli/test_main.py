@@ -1,7 +1,6 @@
 """What all commands share: help, exit codes, where things are printed, how errors look."""
 
 import dataclasses
-import importlib
 import inspect
 import os
 import re
@@ -13,19 +12,17 @@ import warnings
 import pytest
 
 import zest_jax
-from zest_jax.align import AlignMethod
-from zest_jax.align import Metric as LibraryMetric
+import zest_jax.distances
+from zest_jax.alignment import AlignMethod
+from zest_jax.alignment import Metric as LibraryMetric
 from zest_jax.cli import options
 from zest_jax.cli.main import Command, main
 from zest_jax.data.reading import Color
 from zest_jax.probes.segmentation import segmentation_settings
-from zest_jax.query import Mode
+from zest_jax.querying import Mode
 from zest_jax.references import ReferenceMethod
-from zest_jax.sign import Targets
-from zest_jax.solve import SolveSettings
-
-# `zest_jax.distance` is the function; the module of that name has to be asked for.
-DISTANCE = importlib.import_module("zest_jax.distance")
+from zest_jax.signing import Targets
+from zest_jax.solving import SolveSettings
 
 COMMANDS = ["probes", "sign", "distance", "compare", "show"]
 
@@ -154,7 +151,7 @@ def test_unexpected_errors_are_failures_not_wrong_use(zest, session, monkeypatch
         return typing.get_type_hints(0)
 
     for raised in (broken, library):
-        monkeypatch.setattr(DISTANCE, "distance_matrix", raised)
+        monkeypatch.setattr(zest_jax.distances, "distance_matrix", raised)
         code, out, err = zest("distance", *session.signatures.values())
         assert (code, out) == (1, "")
         assert "unexpected; --debug shows where" in err
@@ -164,7 +161,7 @@ def test_running_out_of_memory_is_a_failure_with_advice(zest, session, monkeypat
     def hungry(*_, **__):
         raise MemoryError("1 TiB")
 
-    monkeypatch.setattr(DISTANCE, "distance_matrix", hungry)
+    monkeypatch.setattr(zest_jax.distances, "distance_matrix", hungry)
     code, _, err = zest("distance", *session.signatures.values())
     assert code == 1
     assert "not enough memory (1 TiB)" in err
@@ -175,7 +172,7 @@ def test_warnings_are_one_line_each(zest, session, monkeypatch):
         warnings.warn("first line\nsecond line", stacklevel=1)
         raise OSError("disk full")
 
-    monkeypatch.setattr(DISTANCE, "distance_matrix", warn)
+    monkeypatch.setattr(zest_jax.distances, "distance_matrix", warn)
     code, _, err = zest("distance", *session.signatures.values())
     assert code == 1
     assert err == "warning: first line second line\nerror: disk full\n"

@@ -34,7 +34,7 @@ def test_fills_by_name():
     assert blurred.std() < 0.5 * plain.std()
     np.testing.assert_allclose(blurred.mean(), plain.mean(), atol=0.02)
     with pytest.raises(ValueError, match="unknown fill 'white'"):
-        fill_values("white", IMAGES, IMAGES)  # type: ignore[arg-type]
+        fill_values("white", IMAGES, IMAGES)
 
 
 def test_blur_fill_signs(tmp_path):

@@ -44,7 +44,7 @@ def test_repeats_are_found_in_order_of_appearance():
     for i in range(3):
         rows = unpack(distinct.packed[distinct.start[i] : distinct.start[i + 1]], 9)
         assert len(np.unique(rows, axis=0)) == len(rows)
-        counts = distinct.count[distinct.start[i] : distinct.start[i + 1]]
+        counts = distinct.counts[distinct.start[i] : distinct.start[i + 1]]
         assert counts.sum() == 200
         # The inverse gives every sample back, and the first appearances ascend.
         np.testing.assert_array_equal(rows[distinct.inverse[i] - distinct.start[i]], masks[i])

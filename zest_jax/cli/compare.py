@@ -61,8 +61,8 @@ class Compare(Common):
             boxes[0].label, boxes[1].label = self.model_a, self.model_b
         probes = self._probes()
 
-        from zest_jax.distance import distance
-        from zest_jax.sign import sign_many
+        from zest_jax.distances import distance
+        from zest_jax.signing import sign_many
 
         a, b = sign_many(boxes, probes, progress=self.progress, **self.solve.arguments())
         d = distance(a, b, metric=self.comparison.metric, align=self.comparison.align)

@@ -67,7 +67,7 @@ class Distance(Common):
             raise UsageError("--json and --csv contradict each other; choose one")
         if len(self.signatures) < 2:
             raise UsageError(f"{len(self.signatures)} signature given; a distance needs two or more")
-        from zest_jax.distance import distance_matrix
+        from zest_jax.distances import distance_matrix
 
         signatures = [read_signature(path) for path in self.signatures]
         unrelated = [read_signature(path) for path in self.unrelated]
@@ -122,7 +122,7 @@ def _pair(a: str, b: str, i: int, j: int, matrix: "np.ndarray", yardstick: list[
     pair: dict[str, Any] = {"a": a, "b": b, "distance": float(matrix[i, j])}
     if not yardstick:
         return pair
-    from zest_jax.verdict import verdict
+    from zest_jax.verdicts import verdict
 
     # The pair itself must not be among those that it is measured against.
     known = {frozenset((x, y)) for x in (i, j, *yardstick) for y in yardstick if x != y} - {frozenset((i, j))}

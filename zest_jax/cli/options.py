@@ -94,6 +94,7 @@ def _number(text: str) -> int | float | str:
 # Help texts of flags; tyro's own "(default: False)" reads badly.
 OFF = arg(help_behavior_hint="(default: off)")
 
+_PROVIDERS = commas("NAME,...", lambda text: tuple(text.split(",")), default="the CPU")
 _FLOATS = commas("R,G,B", floats, default="none")
 _RANGE = commas("LOW,HIGH", two_floats, default="0,1; 0,255 for an ONNX model that takes uint8")
 _SIZE = commas("PIXELS", pixels, default="as the images are; required if their sizes differ")
@@ -265,6 +266,9 @@ class ModelOptions:
     threads: Annotated[int | None, arg(metavar="N", help_behavior_hint="(default: one per core)")] = None
     """Threads of an ONNX model."""
 
+    providers: Annotated[tuple[str, ...] | None, *_PROVIDERS] = None
+    """Execution providers of ONNX Runtime, first choice first; such as CUDAExecutionProvider,CPUExecutionProvider."""
+
     def load(self, model: str, *, label: str | None = None, factory: str | None = None) -> "BlackBox":
         """Open one model."""
         from zest_jax.blackbox import load_model
@@ -286,6 +290,7 @@ class ModelOptions:
             returns=None if self.returns == "auto" else self.returns,
             device=self.device,
             threads=self.threads,
+            providers=self.providers,
         )
 
     def _names(self) -> list[str] | None:

@@ -45,7 +45,7 @@ class Sign(Common):
         probes = read_probes(self.probes)
         with importable_from_here():
             box = self.how.load(self.model, label=self.label)
-        from zest_jax.sign import sign
+        from zest_jax.signing import sign
 
         note(f"{box.label}: {', '.join(f'{name} {text}' for name, text in detected(box))}")
         partial = self.output.with_name(self.output.name + ".partial")
@@ -54,6 +54,7 @@ class Sign(Common):
         with kept_on_interrupt(partial):
             signature = sign(box, probes, progress=self.progress, checkpoint=partial, **self.solve.arguments())
         signature.save(self.output)
+        partial.unlink(missing_ok=True)
         note(
             f"wrote {self.output}: {signature.n_classes} classes ({signature.settings.get('outputs')}), "
             f"{len(signature.weights):,} weights per class, R2 of the linear fits {signature.mean_r2():.2f}"

@@ -1,6 +1,6 @@
 """Phase 2: what is asked. `ProbeSet` and everything that makes one."""
 
-from zest_jax.probes.compose import compose
+from zest_jax.probes.composition import compose
 from zest_jax.probes.image import image_probes
 from zest_jax.probes.masks import draw_masks
 from zest_jax.probes.probe_set import ProbeSet

@@ -92,7 +92,9 @@ def image_probes(
     )
 
 
-def fill_values(fill: Fill | np.ndarray | Sequence[float] | float, pool: np.ndarray, references: np.ndarray) -> np.ndarray:
+def fill_values(
+    fill: Fill | np.ndarray | Sequence[float] | float, pool: np.ndarray, references: np.ndarray
+) -> np.ndarray:
     """Decide what replaces masked pixels: float32 [C], or [N, H, W, C] for "blur", in [0, 1]."""
     scale = 255.0 if pool.dtype == np.uint8 else 1.0
     if not isinstance(fill, str):

@@ -38,7 +38,9 @@ def draw_masks(
     if n_samples < 1:
         raise ValueError(f"`n_samples` is {n_samples}; at least 1 mask per reference is needed (the paper uses 1000)")
     if not 0 < p < 1:
-        raise ValueError(f"`p` is {p}; give the probability that a segment is kept, strictly between 0 and 1 (the paper: 0.5)")
+        raise ValueError(
+            f"`p` is {p}; give the probability that a segment is kept, strictly between 0 and 1 (the paper: 0.5)"
+        )
     if seed < 0:
         raise ValueError(f"`seed` is {seed}; give a non-negative integer")
     masks = np.zeros((len(counts), n_samples, int(counts.max())), bool)
@@ -67,14 +69,14 @@ class DistinctMasks(NamedTuple):
     Attributes:
         reference: which reference a query belongs to, non-decreasing, int32 [queries].
         packed: its mask as bits, uint8 [queries, octets].
-        count: how often the mask was drawn, int32 [queries].
+        counts: how often the mask was drawn, int32 [queries].
         start: queries of reference i are start[i]:start[i + 1], int64 [refs + 1].
         inverse: query that answers sample j of reference i, int64 [refs, samples].
     """
 
     reference: np.ndarray
     packed: np.ndarray
-    count: np.ndarray
+    counts: np.ndarray
     start: np.ndarray
     inverse: np.ndarray
 
@@ -83,7 +85,7 @@ def distinct_masks(packed: UInt8[np.ndarray, "refs samples octets"]) -> Distinct
     """Find the repeats of each reference's masks, in order of first appearance.
 
     >>> found = distinct_masks(pack(np.array([[[1, 1], [0, 1], [1, 1]]], bool)))
-    >>> found.count.tolist(), found.inverse.tolist()
+    >>> found.counts.tolist(), found.inverse.tolist()
     ([2, 1], [[0, 1, 0]])
     """
     rows, counts, references, inverses, start = [], [], [], [], [0]
@@ -100,7 +102,7 @@ def distinct_masks(packed: UInt8[np.ndarray, "refs samples octets"]) -> Distinct
     return DistinctMasks(
         reference=np.concatenate(references),
         packed=np.concatenate(rows),
-        count=np.concatenate(counts).astype(np.int32),
+        counts=np.concatenate(counts).astype(np.int32),
         start=np.asarray(start, np.int64),
         inverse=np.stack(inverses),
     )

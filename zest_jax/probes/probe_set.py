@@ -121,7 +121,7 @@ class ProbeSet:
             array = np.ascontiguousarray(getattr(self, name))
             array = array.astype(array.dtype.newbyteorder("<"), copy=False)
             digest.update(f"{name} {array.dtype.str} {array.shape}".encode())
-            digest.update(array)
+            digest.update(array.data)
         return digest.hexdigest()
 
     def __repr__(self) -> str:
@@ -158,14 +158,17 @@ class ProbeSet:
         try:
             with path.open("rb") as file, np.load(file, allow_pickle=False) as data:
                 if not hasattr(data, "files") or "header" not in data.files:
-                    raise FileFormatError(f"{path} is not a probe set; make one with `zest probes` or `image_probes(...).save(path)`")
+                    raise FileFormatError(
+                        f"{path} is not a probe set; make one with `zest probes` or `image_probes(...).save(path)`"
+                    )
                 header = json.loads(str(data["header"]))
                 arrays = {name: data[name] for name in ("references", "segments", "n_segments", "packed_masks", "fill")}
         except (ValueError, EOFError, OSError, KeyError, zipfile.BadZipFile) as error:
             if isinstance(error, FileNotFoundError):
                 raise
             raise FileFormatError(
-                f"{path} cannot be read as a probe set ({error}); it is truncated, damaged or of another kind: make it again with `zest probes`"
+                f"{path} cannot be read as a probe set ({error}); it is truncated, damaged or of another kind: "
+                "make it again with `zest probes`"
             ) from error
         if header.get("format") != FORMAT or header.get("version") != FORMAT_VERSION:
             raise FileFormatError(
@@ -175,7 +178,9 @@ class ProbeSet:
         arrays["segments"] = arrays["segments"].astype(np.int32)
         probes = cls(**arrays, settings=header["settings"])
         if probes.hash != header["hash"]:
-            raise FileFormatError(f"{path} is damaged: its contents hash to {probes.hash[:12]}, not to the {header['hash'][:12]} it was saved with")
+            raise FileFormatError(
+                f"{path} is damaged: its contents hash to {probes.hash[:12]}, not to the {header['hash'][:12]} it was saved with"
+            )
         return probes
 
 
@@ -187,14 +192,18 @@ def _check_references(references: np.ndarray) -> np.ndarray:
     if references.ndim == 3:
         references = references[..., None]
     if references.ndim != 4 or 0 in references.shape:
-        raise ValueError(f"`references` has shape {references.shape}; give [refs, H, W, C] or grey [refs, H, W], none of them 0")
+        raise ValueError(
+            f"`references` has shape {references.shape}; give [refs, H, W, C] or grey [refs, H, W], none of them 0"
+        )
     if references.dtype == np.uint8:
         return references
     if not np.issubdtype(references.dtype, np.floating):
         raise ValueError(f"`references` has dtype {references.dtype}; give uint8, or float in [0, 1]")
     low, high = float(references.min()), float(references.max())
     if not (np.isfinite([low, high]).all() and low >= 0 and high <= 1):
-        raise ValueError(f"float `references` must lie in [0, 1]; these range from {low:g} to {high:g}: divide by 255, or pass uint8")
+        raise ValueError(
+            f"float `references` must lie in [0, 1]; these range from {low:g} to {high:g}: divide by 255, or pass uint8"
+        )
     return references.astype(np.float32)
 
 
@@ -208,7 +217,8 @@ def _check_segments(segments: np.ndarray, shape: tuple[int, ...]) -> tuple[np.nd
         used = np.unique(labels)
         if used[0] != 0 or used[-1] != len(used) - 1:
             raise ValueError(
-                f"the segments of reference {i} are labelled {used[:5].tolist()}...{used[-1]}; label them 0 to K - 1 without gaps "
+                f"the segments of reference {i} are labelled {used[:5].tolist()}...{used[-1]}; label them 0 to "
+                "K - 1 without gaps "
                 "(skimage.segmentation.relabel_sequential, or np.unique(..., return_inverse=True), does it)"
             )
         counts[i] = len(used)
@@ -219,7 +229,9 @@ def _check_masks(masks: np.ndarray, counts: np.ndarray) -> np.ndarray:
     if masks.ndim != 3 or len(masks) != len(counts) or masks.shape[1] == 0:
         raise ValueError(f"`masks` has shape {masks.shape}; give [{len(counts)}, samples, segments]")
     if masks.shape[2] < counts.max():
-        raise ValueError(f"`masks` has {masks.shape[2]} columns but a reference has {counts.max()} segments; give one column per segment")
+        raise ValueError(
+            f"`masks` has {masks.shape[2]} columns but a reference has {counts.max()} segments; give one column per segment"
+        )
     if masks.dtype != bool and not np.isin(masks, (0, 1)).all():
         raise ValueError("`masks` holds values other than 0 and 1; a segment is either kept (1) or masked (0)")
     masks = masks[:, :, : counts.max()].astype(bool)
@@ -230,10 +242,14 @@ def _check_fill(fill: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     channels = shape[-1]
     if fill.shape != shape:
         if fill.ndim > 1 or fill.size not in (1, channels):
-            raise ValueError(f"`fill` has shape {fill.shape}; give a scalar, [{channels}] (one value per channel) or {shape}")
+            raise ValueError(
+                f"`fill` has shape {fill.shape}; give a scalar, [{channels}] (one value per channel) or {shape}"
+            )
         fill = np.broadcast_to(fill.reshape(-1), (channels,)).copy()
     if not (np.isfinite(fill).all() and fill.min() >= 0 and fill.max() <= 1):
-        raise ValueError(f"`fill` ranges from {fill.min():g} to {fill.max():g}; give values in [0, 1], the scale of the inputs")
+        raise ValueError(
+            f"`fill` ranges from {fill.min():g} to {fill.max():g}; give values in [0, 1], the scale of the inputs"
+        )
     return fill
 
 

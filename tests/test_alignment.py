@@ -3,7 +3,7 @@ import pytest
 import scipy.spatial.distance
 from test_signature import make
 
-from zest_jax.align import METRICS, align, class_distances, match_classes
+from zest_jax.alignment import METRICS, align, class_distances, match_classes
 
 RNG = np.random.default_rng(0)
 
@@ -68,7 +68,12 @@ def test_a_class_without_weights_is_at_cosine_distance_one():
 @pytest.mark.parametrize("metric", METRICS)
 @pytest.mark.parametrize("method", ["greedy", "rowwise", "optimal", "auto"])
 def test_any_permutation_is_undone(method, metric):
-    a = make(weights=RNG.normal(size=(40, 30)).astype(np.float32), segment_counts=np.array([40]), r2=np.ones((1, 30)), variance=np.ones((1, 30)))
+    a = make(
+        weights=RNG.normal(size=(40, 30)).astype(np.float32),
+        segment_counts=np.array([40]),
+        r2=np.ones((1, 30)),
+        variance=np.ones((1, 30)),
+    )
     for seed in range(3):
         order = np.random.default_rng(seed).permutation(30)
         found = align(a.select_classes(order), a, method=method, metric=metric)
@@ -89,14 +94,14 @@ def test_auto_goes_by_name_when_names_agree():
 
 def test_bad_arguments_are_refused():
     with pytest.raises(ValueError, match="unknown alignment 'best'"):
-        align(make(), make(), method="best")  # type: ignore[arg-type]
+        align(make(), make(), method="best")
     with pytest.raises(ValueError, match="has 3 classes and m has 2, so they cannot correspond by index"):
         align(make(), make().select_classes([0, 1]), method="none")
     with pytest.raises(ValueError, match="unknown metric 'l3'"):
-        class_distances(make().weights, make().weights, metric="l3")  # type: ignore[arg-type]
+        class_distances(make().weights, make().weights, metric="l3")
     with pytest.raises(ValueError, match="5 and 4 features"):
         class_distances(make().weights, make().weights[:4])
     with pytest.raises(ValueError, match="finite matrix"):
         match_classes(np.full((2, 2), np.nan), method="greedy")
     with pytest.raises(ValueError, match="unknown matching"):
-        match_classes(np.zeros((2, 2)), method="best")  # type: ignore[arg-type]
+        match_classes(np.zeros((2, 2)), method="best")

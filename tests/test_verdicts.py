@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from zest_jax.verdict import verdict
+from zest_jax.verdicts import verdict
 
 
 def test_bound_is_the_prediction_limit_by_hand():

@@ -9,7 +9,7 @@ import scipy.linalg
 import sklearn.linear_model
 from worlds import make_probes
 
-from zest_jax.solve import SolveSettings, design, fit, lime_kernel, solve
+from zest_jax.solving import SolveSettings, design, fit, lime_kernel, solve
 
 PROBES = make_probes(n=6, samples=60)
 RNG = np.random.default_rng(0)
@@ -75,7 +75,7 @@ def test_distinct_masks_weighted_by_count_give_the_same_fit_as_all_masks(setting
         part = slice(distinct.start[i], distinct.start[i + 1])
         n = part.stop - part.start
         masks[i, :n] = np.unpackbits(distinct.packed[part], axis=1, count=PROBES.max_segments)
-        count[i, :n], z[i, :n] = distinct.count[part], answers[part]
+        count[i, :n], z[i, :n] = distinct.counts[part], answers[part]
     merged = fit(design(masks, count, PROBES.n_segments, settings), z, settings)
     np.testing.assert_allclose(merged.weights, full.weights, atol=1e-5)
     np.testing.assert_allclose(merged.r2, full.r2, atol=1e-4)
@@ -124,7 +124,10 @@ def test_minimum_norm_equals_the_pseudo_inverse():
 
 def test_underdetermined_fits_are_refused_by_name_and_number():
     few = make_probes(n=6, samples=4)
-    with pytest.raises(ValueError, match=r"masks of reference 2 have 4 distinct samples of rank 3 for 4 segments.*3 more references.*raise n_samples"):
+    with pytest.raises(
+        ValueError,
+        match=r"masks of reference 2 have 4 distinct samples of rank 3 for 4 segments.*3 more references.*raise n_samples",
+    ):
         solve(few, NOISE[:, :4])
     solve(few, NOISE[:, :4], settings=SolveSettings(ridge=1.0))
 
@@ -145,7 +148,7 @@ def test_lime_kernel_is_limes():
     ("outputs", "message"),
     [
         (NOISE[:, :50], r"the probes need \[6, 60, classes\]"),
-        (np.where(NOISE == NOISE[0, 0, 0], np.nan, NOISE), "1 NaN or infinite values"),
+        (np.where(NOISE[0, 0, 0] == NOISE, np.nan, NOISE), "1 NaN or infinite values"),
     ],
 )
 def test_outputs_that_do_not_fit_are_refused(outputs, message):

@@ -13,7 +13,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from zest_jax.blackbox.protocol import BlackBox, HostBlackBox, InputSpec, JaxBlackBox
 from zest_jax.errors import ModelOutputError
-from zest_jax.probes.compose import ProbeArrays, compose_batch, probe_arrays
+from zest_jax.probes.composition import ProbeArrays, compose_batch, probe_arrays
 from zest_jax.probes.probe_set import ProbeSet
 from zest_jax.progress import progress_bar
 
@@ -167,7 +167,9 @@ def _checked_batch_size(size: int | None, probes: ProbeSet, boxes: Sequence[Blac
         raise ValueError(f"`batch_size` is {size}; give at least 1")
     for box in boxes:
         if box.fixed_batch and size % box.fixed_batch:
-            raise ValueError(f"`batch_size` is {size} but {box.label} accepts only batches of {box.fixed_batch}; give a multiple of that")
+            raise ValueError(
+                f"`batch_size` is {size} but {box.label} accepts only batches of {box.fixed_batch}; give a multiple of that"
+            )
     return math.ceil(size / n_devices) * n_devices
 
 
@@ -228,7 +230,8 @@ class _Asker:
         names = self.box.class_names
         if names is not None and len(names) != outputs.shape[1]:
             raise ValueError(
-                f"{self.box.label} has {outputs.shape[1]} outputs but {len(names)} class names; give one name per output, in order"
+                f"{self.box.label} has {outputs.shape[1]} outputs but {len(names)} class names; give one name "
+                "per output, in order"
             )
         if outputs.shape[1] != self.classes:
             raise ModelOutputError(
@@ -242,9 +245,11 @@ class _Asker:
             mask = np.unpackbits(probes.distinct.packed[bad], count=int(probes.n_segments[reference]))
             sample = int(np.flatnonzero(probes.distinct.inverse[reference] == bad)[0])
             raise ModelOutputError(
-                f"{self.box.label} answered {np.count_nonzero(~finite)} of queries {start} to {stop - 1} with NaN or infinity, first "
+                f"{self.box.label} answered {np.count_nonzero(~finite)} of queries {start} to {stop - 1} with "
+                "NaN or infinity, first "
                 f"the perturbed input of reference {reference}, sample {sample} (mask {''.join(map(str, mask))}): "
-                f"{outputs[bad - start][:5]}...; compose it with `compose(probes, {reference}, slice({sample}, {sample + 1}))` and "
+                f"{outputs[bad - start][:5]}...; compose it with `compose(probes, {reference}, slice({sample}, "
+                f"{sample + 1}))` and "
                 "check the model's normalisation and precision"
             )
 
@@ -259,17 +264,23 @@ class _Asker:
         change = _rms(again(queries) - answer) / spread
         if change > REPEAT_TOLERANCE:
             raise ModelOutputError(
-                f"{self.box.label} is not deterministic: asked the same {len(queries)} inputs twice, its outputs moved by {change:.1%} of "
+                f"{self.box.label} is not deterministic: asked the same {len(queries)} inputs twice, its "
+                f"outputs moved by {change:.1%} of "
                 "their spread. Is dropout left on? Put the model in evaluation mode (`model.eval()`)"
             )
         half = len(queries) // 2
         if half == 0:
             return
-        change = _rms(again(np.concatenate([queries[:half], queries[: len(queries) - half]]))[:half] - answer[:half]) / spread
+        change = (
+            _rms(again(np.concatenate([queries[:half], queries[: len(queries) - half]]))[:half] - answer[:half])
+            / spread
+        )
         if change > COMPANY_TOLERANCE:
             raise ModelOutputError(
-                f"the outputs of {self.box.label} depend on what else is in the batch: they moved by {change:.1%} of their spread when "
-                "half of it was exchanged. Is batch normalisation in training mode? Put the model in evaluation mode (`model.eval()`)"
+                f"the outputs of {self.box.label} depend on what else is in the batch: they moved by "
+                f"{change:.1%} of their spread when "
+                "half of it was exchanged. Is batch normalisation in training mode? Put the model in "
+                "evaluation mode (`model.eval()`)"
             )
 
 
@@ -294,7 +305,9 @@ class _FusedAsker(_Asker):
 
     def start(self, reference: jax.Array, packed: jax.Array, prepared: dict[InputSpec, jax.Array]) -> jax.Array:
         if self.alone:
-            return _compose_and_answer(self.box.apply, self.box.spec, self.state, self.composer.arrays, reference, packed)
+            return _compose_and_answer(
+                self.box.apply, self.box.spec, self.state, self.composer.arrays, reference, packed
+            )
         return _answer(self.box.apply, self.state, super().start(reference, packed, prepared))
 
     def finish(self, started: jax.Array) -> np.ndarray:
@@ -364,7 +377,8 @@ def _asker(box: BlackBox, composer: _Composer, mode: Mode, *, alone: bool) -> _A
 def _check_box(box: object) -> None:
     if not isinstance(box, JaxBlackBox | HostBlackBox):
         raise TypeError(
-            f"a black box was expected, got {type(box).__name__}; wrap the model with from_flax, from_torch, from_onnx, from_jax or "
+            f"a black box was expected, got {type(box).__name__}; wrap the model with from_flax, from_torch, "
+            "from_onnx, from_jax or "
             "from_callable"
         )
 
@@ -380,7 +394,8 @@ def _ask_in_chunks(box: HostBlackBox, prepared: np.ndarray) -> np.ndarray:
 
 def _shape_error(box: BlackBox, shape: Any, size: int) -> ModelOutputError:
     return ModelOutputError(
-        f"{box.label} answered a batch of {size} inputs with {shape}; one row of class scores per input is needed, [{size}, classes]. "
+        f"{box.label} answered a batch of {size} inputs with {shape}; one row of class scores per input is "
+        f"needed, [{size}, classes]. "
         "If the model has several outputs, choose one with `output`"
     )
 
@@ -404,4 +419,3 @@ def _compose_and_answer(
     apply: Callable, spec: InputSpec, state: Any, arrays: ProbeArrays, reference: jax.Array, packed: jax.Array
 ) -> jax.Array:
     return apply(state, spec.prepare(compose_batch(arrays, reference, packed))).astype(jnp.float32)
-

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Float
 
-from zest_jax.align import METRICS, AlignMethod, Alignment, Metric, align
+from zest_jax.alignment import METRICS, Alignment, AlignMethod, Metric, align
 from zest_jax.errors import ProbeMismatchError
 from zest_jax.signature import Signature
 
@@ -22,7 +22,7 @@ def distance(
     Args:
         a, b: signatures from the same probe set, fitted with the same settings.
         metric: "cosine", 1 - <S_a, S_b> / (|S_a| |S_b|), in [0, 2] (the paper's choice); "l1", "l2" or "linf" norm of S_a - S_b.
-        align: how classes are matched first, see `zest_jax.align.align`, or an `Alignment` found before. When the models have
+        align: how classes are matched first, see `zest_jax.alignment.align`, or an `Alignment` found before. When the models have
             different numbers of classes, the classes that stay unmatched are left out.
 
     Raises:
@@ -50,7 +50,9 @@ def distance(
             b.select_classes(found.b_classes).check_informative()
         return float(max(0.0, 1 - np.vdot(x, y) / norms))
     difference = np.abs(x - y)
-    return float({"l1": difference.sum, "l2": lambda: np.sqrt(np.square(difference).sum()), "linf": difference.max}[metric]())
+    return float(
+        {"l1": difference.sum, "l2": lambda: np.sqrt(np.square(difference).sum()), "linf": difference.max}[metric]()
+    )
 
 
 def _align(a: Signature, b: Signature, how: AlignMethod | Alignment, metric: Metric) -> Alignment:
@@ -80,7 +82,8 @@ def check_comparable(a: Signature, b: Signature) -> None:
     """
     if a.probe_hash != b.probe_hash:
         raise ProbeMismatchError(
-            f"{a.label} was signed with probe set {a.probe_hash[:16]}, {b.label} with {b.probe_hash[:16]}; signatures from different "
+            f"{a.label} was signed with probe set {a.probe_hash[:16]}, {b.label} with {b.probe_hash[:16]}; "
+            "signatures from different "
             "probe sets cannot be compared: sign both models with the same probes file"
         )
     for name in ("solve", "targets"):

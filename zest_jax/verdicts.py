@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy import stats
 
-from zest_jax.distance import relative_distance
+from zest_jax.distances import relative_distance
 
 # Below this many unrelated pairs nothing can be said about how much their distances vary.
 MIN_PAIRS = 2
@@ -49,11 +49,15 @@ def verdict(distance: float, unrelated: Sequence[float] | np.ndarray, *, alpha: 
     calibration = np.asarray(unrelated, np.float64)
     n = len(calibration)
     if n < MIN_PAIRS:
-        return Verdict(relative, float("nan"), None, f"can't tell: {n} unrelated pair is too few, give at least {MIN_PAIRS}")
+        return Verdict(
+            relative, float("nan"), None, f"can't tell: {n} unrelated pair is too few, give at least {MIN_PAIRS}"
+        )
     limit = calibration.mean() - stats.t.ppf(1 - alpha, n - 1) * calibration.std(ddof=1) * np.sqrt(1 + 1 / n)
     bound = float(max(limit, 0.0) / calibration.mean())
     if bound == 0.0:
         return Verdict(relative, bound, None, f"can't tell: the {n} unrelated pairs vary too much, give more")
     if relative < bound:
-        return Verdict(relative, bound, True, f"related: nearer than unrelated models get ({relative:.2f} < {bound:.2f})")
+        return Verdict(
+            relative, bound, True, f"related: nearer than unrelated models get ({relative:.2f} < {bound:.2f})"
+        )
     return Verdict(relative, bound, False, f"no sign of a relation ({relative:.2f}, unrelated from {bound:.2f})")

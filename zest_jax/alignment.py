@@ -74,7 +74,9 @@ def _by_name(a: Signature, b: Signature) -> Alignment | None:
     return Alignment(np.arange(a.n_classes), np.array([place[name] for name in a.class_names]), "names")
 
 
-def match_classes(distances: np.ndarray, *, method: Literal["greedy", "rowwise", "optimal"]) -> tuple[np.ndarray, np.ndarray]:
+def match_classes(
+    distances: np.ndarray, *, method: Literal["greedy", "rowwise", "optimal"]
+) -> tuple[np.ndarray, np.ndarray]:
     """Match rows with columns of a distance matrix [A, B]; returns row and column indices, [min(A, B)] each, rows ascending.
 
     >>> rows, columns = match_classes(np.array([[2.0, 1.0], [9.0, 0.0]]), method="greedy")
@@ -137,7 +139,9 @@ def class_distances(a: np.ndarray, b: np.ndarray, *, metric: Metric = "cosine") 
     if metric not in METRICS:
         raise ValueError(f"unknown metric {metric!r}; choose one of {', '.join(METRICS)}")
     if a.shape[0] != b.shape[0]:
-        raise ValueError(f"the signatures have {a.shape[0]} and {b.shape[0]} features; they come from different probe sets")
+        raise ValueError(
+            f"the signatures have {a.shape[0]} and {b.shape[0]} features; they come from different probe sets"
+        )
     if metric in ("cosine", "l2"):
         return np.asarray(_by_products(a.T, b.T, metric == "cosine"))
     rows = max(1, PIECE // max(b.size, 1))

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from zest_jax.probes import ProbeSet, compose, draw_masks
-from zest_jax.probes.compose import compose_batch, probe_arrays
+from zest_jax.probes.composition import compose_batch, probe_arrays
 
 
 def make(fill, dtype=np.uint8, channels=3):
@@ -23,7 +23,9 @@ def by_hand(probes, i):
 
 
 @pytest.mark.parametrize(
-    "fill", [0.0, (0.1, 0.2, 0.3), np.random.default_rng(1).random((3, 6, 5, 3), np.float32)], ids=["black", "colour", "place"]
+    "fill",
+    [0.0, (0.1, 0.2, 0.3), np.random.default_rng(1).random((3, 6, 5, 3), np.float32)],
+    ids=["black", "colour", "place"],
 )
 @pytest.mark.parametrize("dtype", [np.uint8, np.float32])
 def test_kept_segments_show_the_reference_and_others_the_fill(fill, dtype):

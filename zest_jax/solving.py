@@ -6,6 +6,7 @@ float64 on the host, into an operator that turns any model's outputs into weight
 """
 
 import dataclasses
+from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
 import jax
@@ -17,6 +18,8 @@ from scipy.linalg import lapack
 from zest_jax.probes.probe_set import ProbeSet
 
 Solver = Literal["factored", "lstsq"]
+
+_potrf, _pocon, _potrs = lapack.get_lapack_funcs(("potrf", "pocon", "potrs"), dtype=np.float64)
 
 # A direction of the masks whose squared singular value is below this share of the largest counts as missing. Unweighted
 # Gram matrices are exact integers, so this only has to stand above float64 rounding.
@@ -83,6 +86,22 @@ class LocalFits(NamedTuple):
     r2: np.ndarray
     variance: np.ndarray
 
+    def first(self, n: int) -> "LocalFits":
+        """The fits of the first n references."""
+        intercept = None if self.intercept is None else self.intercept[:n]
+        return LocalFits(self.weights[:n], intercept, self.r2[:n], self.variance[:n])
+
+    @staticmethod
+    def join(parts: "Sequence[LocalFits]") -> "LocalFits":
+        """The fits of several runs of references, one after the other."""
+        intercepts = [part.intercept for part in parts if part.intercept is not None]
+        return LocalFits(
+            weights=np.concatenate([part.weights for part in parts]),
+            intercept=np.concatenate(intercepts) if intercepts else None,
+            r2=np.concatenate([part.r2 for part in parts]),
+            variance=np.concatenate([part.variance for part in parts]),
+        )
+
 
 def solve(
     probes: ProbeSet,
@@ -111,10 +130,13 @@ def solve(
     outputs = np.asarray(outputs, np.float32)
     if outputs.ndim != 3 or outputs.shape[:2] != (probes.n_references, probes.n_samples):
         raise ValueError(
-            f"`outputs` has shape {outputs.shape}; the probes need [{probes.n_references}, {probes.n_samples}, classes], one row per mask"
+            f"`outputs` has shape {outputs.shape}; the probes need [{probes.n_references}, {probes.n_samples}, "
+            "classes], one row per mask"
         )
     if not np.isfinite(outputs).all():
-        raise ValueError(f"`outputs` holds {np.count_nonzero(~np.isfinite(outputs))} NaN or infinite values; a fit needs finite ones")
+        raise ValueError(
+            f"`outputs` holds {np.count_nonzero(~np.isfinite(outputs))} NaN or infinite values; a fit needs finite ones"
+        )
     settings = settings or SolveSettings()
     masks = probes.masks
     counts = np.ones(masks.shape[:2], np.float32)
@@ -180,8 +202,8 @@ class _Factors:
             penalised = np.arange(len(gram) - settings.intercept)
             gram[penalised, penalised] += settings.ridge
         norm = float(np.abs(gram).sum(axis=0).max())
-        self.cholesky, failed = lapack.dpotrf(gram, lower=True)
-        rcond = 0.0 if failed else lapack.dpocon(self.cholesky, norm, uplo="L")[0]
+        self.cholesky, failed = _potrf(gram, lower=True)
+        rcond = 0.0 if failed else _pocon(self.cholesky, norm, uplo="L")[0]
         self.rank, self.eigen = len(gram), None
         if rcond < RANK_TOLERANCE:
             values, vectors = np.linalg.eigh(gram)
@@ -191,7 +213,7 @@ class _Factors:
     def operator(self) -> np.ndarray:
         """What turns outputs into weights, [columns, rows]."""
         if self.eigen is None:
-            return lapack.dpotrs(self.cholesky, self.weighted, lower=True)[0]
+            return _potrs(self.cholesky, self.weighted, lower=True)[0]
         values, vectors = self.eigen
         return (vectors / values) @ (vectors.T @ self.weighted)
 
@@ -210,7 +232,8 @@ def _underdetermined(short: list[tuple[int, int, int, int]], settings: SolveSett
     others = f" (and {len(short) - 1} more references)" if len(short) > 1 else ""
     return ValueError(
         f"masks of reference {reference} have {samples} distinct samples of rank {rank} for {k} "
-        f"segments{' and an intercept' if settings.intercept else ''}, so the fit is underdetermined{others}; raise n_samples or lower "
+        f"segments{' and an intercept' if settings.intercept else ''}, so the fit is underdetermined{others}; "
+        "raise n_samples or lower "
         "the segment count, or fit with `ridge` or `underdetermined='minimum-norm'`"
     )
 

@@ -29,14 +29,18 @@ def test_a_linear_model_gives_back_what_each_segment_contributes(make, solver):
 
 @pytest.mark.parametrize(
     "options",
-    [{"batch_size": 7}, {"batch_size": 1000}, {"mode": "callback"}, {"devices": jax.devices()[:1]}, {"devices": jax.devices()[:3]}],
+    [
+        {"batch_size": 7},
+        {"batch_size": 1000},
+        {"mode": "callback"},
+        {"devices": jax.devices()[:1]},
+        {"devices": jax.devices()[:3]},
+    ],
     ids=str,
 )
 def test_nothing_about_how_it_runs_changes_the_signature(options):
     for box in (linear_box(WEIGHTS), host_box()):
-        np.testing.assert_allclose(
-            zest.sign(box, PROBES, **options).weights, zest.sign(box, PROBES).weights, atol=1e-4
-        )
+        np.testing.assert_allclose(zest.sign(box, PROBES, **options).weights, zest.sign(box, PROBES).weights, atol=1e-4)
 
 
 def test_signing_equals_querying_then_solving():
@@ -123,7 +127,9 @@ def test_probabilities_are_detected_and_can_be_fitted_either_way():
 def test_logits_and_probabilities_are_not_compared_as_they_are():
     a = zest.sign(host_box(), PROBES)
     b = zest.sign(host_box(lambda x: softmax(x.reshape(len(x), -1) @ WEIGHTS)), PROBES)
-    with pytest.raises(ProbeMismatchError, match="answers with logits, .* with probabilities; .*targets='probabilities'"):
+    with pytest.raises(
+        ProbeMismatchError, match="answers with logits, .* with probabilities; .*targets='probabilities'"
+    ):
         zest.distance(a, b)
 
 
@@ -134,7 +140,7 @@ def test_negative_probabilities_are_refused():
 
 def test_unknown_targets_are_refused():
     with pytest.raises(ValueError, match="`targets` is 'labels'"):
-        zest.sign(host_box(), PROBES, targets="labels")  # type: ignore[arg-type]
+        zest.sign(host_box(), PROBES, targets="labels")
 
 
 # --- refused before any query, or said afterwards ---------------------------------------------------------------------
@@ -156,7 +162,7 @@ def test_constant_outputs_are_said_and_have_no_distance():
         constant = zest.sign(host_box(lambda x: np.ones((len(x), 4)), label="frozen"), PROBES)
     with pytest.raises(DegenerateSignatureError, match="the signature of frozen says nothing"):
         zest.distance(constant, zest.sign(host_box(), PROBES))
-    with pytest.warns(UserWarning):
+    with pytest.warns(UserWarning, match="dead gave the same outputs"):
         zero = zest.sign(host_box(lambda x: np.zeros((len(x), 4)), label="dead"), PROBES)
     with pytest.raises(DegenerateSignatureError, match="all its weights are 0"):
         zest.distance_matrix([zero, zero])
@@ -196,8 +202,24 @@ def test_an_interrupted_run_goes_on_where_it_was(tmp_path, error, options):
     np.testing.assert_allclose(signature.r2, whole.r2, atol=1e-4)
     if options.get("intercept"):
         np.testing.assert_allclose(signature.intercept, whole.intercept, atol=1e-5)
-    assert again.asked < 0.9 * probes.n_queries
-    assert not list(tmp_path.iterdir())
+    # What is left, and three times the first batch: to see that it is the same model, and that it is deterministic.
+    assert again.asked <= probes.n_queries - 16 * (calls - 5) + 16 * 7
+
+    # The finished checkpoint is a whole run: nothing more is asked but the first batch.
+    third = Stops(10**9)
+    same = zest.sign(host_box(third, label="m"), probes, batch_size=16, checkpoint=checkpoint, **options)
+    np.testing.assert_array_equal(same.weights, signature.weights)
+    assert third.asked == 3 * 16
+    assert [p.name for p in tmp_path.iterdir()] == ["model.partial"]
+
+
+def test_answers_of_an_unfinished_block_are_kept_too(tmp_path):
+    with pytest.raises(KeyboardInterrupt):
+        zest.sign(host_box(Stops(7), label="m"), PROBES, batch_size=16, checkpoint=tmp_path / "c")
+    again = Stops(10**9)
+    signature = zest.sign(host_box(again, label="m"), PROBES, batch_size=16, checkpoint=tmp_path / "c")
+    np.testing.assert_allclose(signature.weights, planted(PROBES, WEIGHTS), atol=1e-4)
+    assert again.asked == 16 * (-(-(PROBES.n_queries - 5 * 16) // 16) + 2 + 3)
 
 
 @pytest.fixture
@@ -212,7 +234,9 @@ def left(tmp_path):
 
 def test_a_checkpoint_of_another_model_is_refused(left):
     probes, checkpoint = left
-    with pytest.raises(ProbeMismatchError, match="left by another model: m now answers the first questions differently"):
+    with pytest.raises(
+        ProbeMismatchError, match="left by another model: m now answers the first questions differently"
+    ):
         zest.sign(host_box(lambda x: x.reshape(len(x), -1) @ -WEIGHTS, label="m"), probes, checkpoint=checkpoint)
     with pytest.raises(ProbeMismatchError, match="belongs to another run: models was"):
         zest.sign(host_box(label="other"), probes, checkpoint=checkpoint)
@@ -225,6 +249,8 @@ def test_a_checkpoint_of_other_probes_or_settings_is_refused(left):
         zest.sign(host_box(label="m"), make_probes(n=40, samples=64, max_k=6, seed=1), checkpoint=checkpoint)
     with pytest.raises(ProbeMismatchError, match="solve was"):
         zest.sign(host_box(label="m"), probes, ridge=1.0, checkpoint=checkpoint)
+    with pytest.raises(ProbeMismatchError, match="inputs was .*'mean': None.* is .*'mean': .0.5"):
+        zest.sign(host_box(label="m", mean=(0.5,)), probes, checkpoint=checkpoint)
 
 
 def test_a_damaged_checkpoint_is_refused(left):

@@ -6,9 +6,9 @@ import json
 import os
 import time
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import jax
 import numpy as np
@@ -20,9 +20,9 @@ from zest_jax.errors import ModelOutputError, ProbeMismatchError
 from zest_jax.probes.masks import unpack
 from zest_jax.probes.probe_set import ProbeSet
 from zest_jax.progress import progress_bar
-from zest_jax.query import Mode, stream
+from zest_jax.querying import Mode, stream
 from zest_jax.signature import Preview, Signature, best_explained, read_tensors
-from zest_jax.solve import Design, LocalFits, SolveSettings, design, fit
+from zest_jax.solving import Design, LocalFits, SolveSettings, design, fit
 
 Targets = Literal["as-is", "logits", "probabilities"]
 
@@ -57,18 +57,19 @@ def sign(
     Args:
         box: the model (`from_flax`, `from_torch`, `from_onnx`, ...).
         probes: what to ask. Only signatures from the same ProbeSet can be compared.
-        batch_size, mode, devices: see `zest_jax.query.stream`.
+        batch_size, mode, devices: see `zest_jax.querying.stream`.
         ridge, intercept, kernel_width, underdetermined, solver: see `SolveSettings`; the defaults are the paper's.
         targets: what is fitted. "as-is", the outputs as the model gives them (the authors fit logits); "probabilities", their
             softmax unless the model already answers with probabilities; "logits", their logarithm, centred per input, when
             the model answers with probabilities.
         progress: a bar with rate and time left on stderr; by default when stderr is a terminal.
-        checkpoint: a file that is kept up to date while the model is asked and removed at the end; when it exists, the run
-            that left it is continued. It is written in whole, so an interrupt at any time leaves a good one.
+        checkpoint: a file that is kept up to date while the model is asked, every 10 s and when the run ends in whatever way;
+            when it exists, the run that left it is continued and nothing answered is asked again (but the first batch, to see
+            that it is the same model). It is always written whole. Delete it once the signature is saved.
 
     Raises:
         ValueError: the masks do not determine the fit (before any query), or an argument is out of range.
-        ModelOutputError: the model's outputs cannot be used, or it is not deterministic; see `zest_jax.query.stream`.
+        ModelOutputError: the model's outputs cannot be used, or it is not deterministic; see `zest_jax.querying.stream`.
         ProbeMismatchError: the checkpoint belongs to another probe set, model or settings.
 
     >>> from zest_jax import from_jax, image_probes
@@ -123,31 +124,22 @@ def sign_many(
     check_determined(probes, settings)
     run = _Run(boxes, probes, settings, targets, Path(checkpoint) if checkpoint is not None else None)
     options = {"batch_size": batch_size, "mode": mode, "devices": devices}
-    if run.fits_done:
+    first = run.queries_done
+    if first:
         run.check_same_models(next(stream(boxes, probes, **options)).outputs)
 
     label = boxes[0].label if len(boxes) == 1 else f"{len(boxes)} models"
-    first = int(probes.distinct.start[run.references_done])
     with (
         progress_bar(f"signing {label}", probes.n_queries, unit="queries", show=progress, done=first) as update,
         run.saved_on_exit(),
     ):
-        buffers = [_Buffer() for _ in boxes]
-        blocks = None
         for batch in stream(boxes, probes, first=first, **options):
-            for buffer, outputs, i in zip(buffers, batch.outputs, range(len(boxes)), strict=True):
-                buffer.append(run.to_targets(i, outputs))
-            if blocks is None:
-                classes = max(outputs.shape[1] for outputs in batch.outputs)
-                blocks = _Blocks(probes, settings, devices, block_size(probes, settings, classes))
-            answered = int(np.searchsorted(probes.distinct.start, batch.stop, side="right")) - 1
-            while (block := blocks.next_complete(run.references_done, answered)) is not None:
-                run.add(block.stop, [blocks.fit(block, buffer.take(block.queries)) for buffer in buffers])
+            run.add_answers(batch.outputs)
+            run.fit_what_is_complete(devices)
             run.save_now_and_then()
             update(batch.stop)
-    signatures = run.signatures()
-    run.finish()
-    return signatures
+        run.fit_what_is_complete(devices)
+    return run.signatures()
 
 
 def check_determined(probes: ProbeSet, settings: SolveSettings) -> None:
@@ -199,7 +191,7 @@ class _Blocks:
         n_segments[: stop - start] = self.probes.n_segments[start:stop]
         rows = (distinct.reference[begin:end] - start, _place(distinct.start[start : stop + 1]))
         masks[rows] = unpack(distinct.packed[begin:end], self.probes.max_segments)
-        count[rows] = distinct.count[begin:end]
+        count[rows] = distinct.counts[begin:end]
         prepared = design(masks, count, n_segments, self.settings, first_reference=start)
         return _Block(start, stop, prepared, end - begin)
 
@@ -214,8 +206,7 @@ class _Blocks:
         start = self.probes.distinct.start[block.start : block.stop + 1]
         z = np.zeros((self.size, self.rows, outputs.shape[1]), np.float32)
         z[np.repeat(np.arange(n), np.diff(start)), _place(start)] = outputs
-        fits = fit(block.design, z, self.settings, devices=self.devices)
-        return LocalFits(*(None if x is None else x[:n] for x in fits))
+        return fit(block.design, z, self.settings, devices=self.devices).first(n)
 
 
 def _place(start: np.ndarray) -> np.ndarray:
@@ -223,40 +214,42 @@ def _place(start: np.ndarray) -> np.ndarray:
     return np.concatenate([np.arange(n) for n in np.diff(start)])
 
 
-class _Buffer:
-    """Answers that are not fitted yet, first in first out."""
-
-    def __init__(self) -> None:
-        self.parts: list[np.ndarray] = []
-
-    def append(self, outputs: np.ndarray) -> None:
-        self.parts.append(outputs)
-
-    def take(self, n: int) -> np.ndarray:
-        joined = np.concatenate(self.parts)
-        self.parts = [joined[n:]]
-        return joined[:n]
-
-
 class _Run:
     """The state of a signing run: what is fitted so far, and the checkpoint that holds it."""
 
     def __init__(
-        self, boxes: Sequence[BlackBox], probes: ProbeSet, settings: SolveSettings, targets: Targets, checkpoint: Path | None
+        self,
+        boxes: Sequence[BlackBox],
+        probes: ProbeSet,
+        settings: SolveSettings,
+        targets: Targets,
+        checkpoint: Path | None,
     ) -> None:
-        self.boxes, self.probes, self.settings, self.targets, self.path = list(boxes), probes, settings, targets, checkpoint
+        self.boxes, self.probes, self.settings, self.targets, self.path = (
+            list(boxes),
+            probes,
+            settings,
+            targets,
+            checkpoint,
+        )
         self.references_done = 0
         self.fits_done: list[list[LocalFits]] = []
+        self.blocks: _Blocks | None = None
+        # Answers that wait until their block of references is complete; pieces, first in first out, for each model.
+        self.pending: list[list[np.ndarray]] = [[] for _ in self.boxes]
         self.kinds: list[str | None] = [None] * len(self.boxes)
         self.first_outputs: list[np.ndarray | None] = [None] * len(self.boxes)
-        self.saved_at, self.saved_references = time.monotonic(), 0
-        self.identity = {
+        self.saved_at, self.saved_queries = time.monotonic(), 0
+        identity = {
             "probe_hash": probes.hash,
             "models": [box.label for box in self.boxes],
             "model_files": [box.settings.get("file_sha256") for box in self.boxes],
+            "inputs": [dataclasses.asdict(box.spec) for box in self.boxes],
             "solve": dataclasses.asdict(settings),
             "targets": targets,
         }
+        # Through JSON, as it will be read back: tuples become lists.
+        self.identity = json.loads(json.dumps(identity))
         if self.path is not None and self.path.exists():
             self._resume()
 
@@ -278,9 +271,30 @@ class _Run:
             return logs - logs.mean(axis=1, keepdims=True)
         return outputs
 
-    def add(self, done: int, fits: list[LocalFits]) -> None:
-        self.fits_done.append(fits)
-        self.references_done = done
+    @property
+    def queries_done(self) -> int:
+        """Queries answered so far: those of the fitted references, and those that wait."""
+        return int(self.probes.distinct.start[self.references_done]) + sum(len(part) for part in self.pending[0])
+
+    def add_answers(self, outputs: list[np.ndarray]) -> None:
+        for i, answers in enumerate(outputs):
+            self.pending[i].append(self.to_targets(i, answers))
+
+    def fit_what_is_complete(self, devices: list[jax.Device]) -> None:
+        """Fit every block of references whose questions are all answered, and forget the answers."""
+        if self.blocks is None:
+            classes = max(parts[0].shape[1] for parts in self.pending)
+            size = block_size(self.probes, self.settings, classes)
+            self.blocks = _Blocks(self.probes, self.settings, devices, size)
+        answered = int(np.searchsorted(self.probes.distinct.start, self.queries_done, side="right")) - 1
+        while (block := self.blocks.next_complete(self.references_done, answered)) is not None:
+            fits = []
+            for i, parts in enumerate(self.pending):
+                joined = np.concatenate(parts)
+                fits.append(self.blocks.fit(block, joined[: block.queries]))
+                self.pending[i] = [joined[block.queries :]]
+            self.fits_done.append(fits)
+            self.references_done = block.stop
 
     def check_same_models(self, outputs: list[np.ndarray]) -> None:
         for box, before, now in zip(self.boxes, self.first_outputs, outputs, strict=True):
@@ -292,7 +306,8 @@ class _Run:
                 same = float(np.sqrt(np.mean((before[:rows] - now[:rows]) ** 2))) / spread < RESUME_TOLERANCE
             if not same:
                 raise ProbeMismatchError(
-                    f"the checkpoint {self.path} was left by another model: {box.label} now answers the first questions differently. "
+                    f"the checkpoint {self.path} was left by another model: {box.label} now answers the first "
+                    "questions differently. "
                     "Delete the checkpoint to start anew, or name another one"
                 )
 
@@ -301,22 +316,22 @@ class _Run:
             self._save()
 
     @contextlib.contextmanager
-    def saved_on_exit(self):
+    def saved_on_exit(self) -> Iterator[None]:
         try:
             yield
-        except BaseException:
+        finally:
             self._save()
-            raise
 
     def _save(self) -> None:
         self.saved_at = time.monotonic()
-        if self.path is None or self.references_done == self.saved_references:
+        if self.path is None or self.queries_done == self.saved_queries:
             return
-        tensors = {}
+        tensors: dict[str, np.ndarray] = {}
         for i in range(len(self.boxes)):
-            for name, value in self._joined(i)._asdict().items():
-                if value is not None:
-                    tensors[f"{i}.{name}"] = np.ascontiguousarray(value)
+            if self.fits_done:
+                fits = self._joined(i)._asdict()
+                tensors |= {f"{i}.{name}": value for name, value in fits.items() if value is not None}
+            tensors[f"{i}.pending"] = np.concatenate(self.pending[i])
             first = self.first_outputs[i]
             assert first is not None
             tensors[f"{i}.first_outputs"] = first
@@ -327,12 +342,16 @@ class _Run:
             "kinds": json.dumps(self.kinds),
         }
         with atomic_write(self.path) as file:
-            file.write(safetensors.numpy.save(tensors, metadata=header))
-        self.saved_references = self.references_done
+            file.write(
+                safetensors.numpy.save({k: np.ascontiguousarray(v) for k, v in tensors.items()}, metadata=header)
+            )
+        self.saved_queries = self.queries_done
 
     def _resume(self) -> None:
         assert self.path is not None
-        tensors, header = read_tensors(self.path, CHECKPOINT_FORMAT, "a checkpoint of `sign`", "delete it to start anew")
+        tensors, header = read_tensors(
+            self.path, CHECKPOINT_FORMAT, "a checkpoint of `sign`", "delete it to start anew"
+        )
         left = json.loads(header["identity"])
         different = [name for name, value in self.identity.items() if left.get(name) != value]
         if different:
@@ -341,17 +360,17 @@ class _Run:
                 + "; ".join(f"{name} was {left.get(name)}, is {self.identity[name]}" for name in different)
                 + ". Delete it to start anew, or name another one"
             )
-        self.references_done = self.saved_references = int(header["references_done"])
+        models = range(len(self.boxes))
+        self.references_done = int(header["references_done"])
         self.kinds = json.loads(header["kinds"])
-        self.first_outputs = [tensors[f"{i}.first_outputs"] for i in range(len(self.boxes))]
-        self.fits_done = [
-            [LocalFits(*(tensors.get(f"{i}.{name}") for name in LocalFits._fields)) for i in range(len(self.boxes))]  # type: ignore[arg-type]
-        ]
+        self.first_outputs = [tensors[f"{i}.first_outputs"] for i in models]
+        self.pending = [[tensors[f"{i}.pending"]] for i in models]
+        if self.references_done:
+            self.fits_done = [[_fits_from(tensors, i) for i in models]]
+        self.saved_queries = self.queries_done
 
     def _joined(self, i: int) -> LocalFits:
-        parts = [fits[i] for fits in self.fits_done]
-        columns = zip(*parts, strict=True)
-        return LocalFits(*(None if column[0] is None else np.concatenate(column) for column in columns))
+        return LocalFits.join([fits[i] for fits in self.fits_done])
 
     def signatures(self) -> list[Signature]:
         probes = self.probes
@@ -379,15 +398,21 @@ class _Run:
             )
             if not signature.variance.any():
                 warnings.warn(
-                    f"{box.label} gave the same outputs whatever was masked: its signature says nothing and no distance to it is defined",
+                    f"{box.label} gave the same outputs whatever was masked: its signature says nothing and no "
+                    "distance to it is defined",
                     stacklevel=3,
                 )
             signatures.append(signature)
         return signatures
 
-    def finish(self) -> None:
-        if self.path is not None:
-            self.path.unlink(missing_ok=True)
+
+def _fits_from(tensors: dict[str, np.ndarray], i: int) -> LocalFits:
+    return LocalFits(
+        weights=tensors[f"{i}.weights"],
+        intercept=tensors.get(f"{i}.intercept"),
+        r2=tensors[f"{i}.r2"],
+        variance=tensors[f"{i}.variance"],
+    )
 
 
 def detect_kind(outputs: np.ndarray) -> str:
@@ -402,5 +427,3 @@ def _preview(probes: ProbeSet, reference: int) -> Preview:
     if image.dtype != np.uint8:
         image = np.rint(image * 255).astype(np.uint8)
     return Preview(reference, image, probes.segments[reference])
-
-

@@ -20,7 +20,7 @@ class ProbeArrays(NamedTuple):
 
 def probe_arrays(probes: ProbeSet, placement: jax.sharding.Sharding | jax.Device | None = None) -> ProbeArrays:
     """Put references, segments and fill on the device once."""
-    return jax.device_put(ProbeArrays(probes.references, probes.segments, probes.fill), placement)
+    return ProbeArrays(*jax.device_put((probes.references, probes.segments, probes.fill), placement))
 
 
 def compose_batch(

@@ -8,7 +8,7 @@ from worlds import linear_box, make_probes, pixel_weights
 import zest_jax as zest
 from zest_jax.errors import ModelOutputError
 from zest_jax.probes import compose
-from zest_jax.query import ask_plain, default_batch_size, stream
+from zest_jax.querying import ask_plain, default_batch_size, stream
 
 PROBES = make_probes(n=5, samples=64)
 WEIGHTS = pixel_weights()
@@ -131,7 +131,10 @@ def test_nan_outputs_name_model_reference_and_sample():
         return out
 
     sample = int(np.argmax((PROBES.masks[3] == PROBES.masks[3, 5]).all(axis=1)))
-    with pytest.raises(ModelOutputError, match=f"shaky answered 1 of queries .* NaN or infinity, first .* reference 3, sample {sample} "):
+    with pytest.raises(
+        ModelOutputError,
+        match=f"shaky answered 1 of queries .* NaN or infinity, first .* reference 3, sample {sample} ",
+    ):
         zest.query(host_box(sometimes_nan, label="shaky"), PROBES, batch_size=16)
 
 
@@ -148,12 +151,16 @@ def test_outputs_that_change_shape_are_refused(mode):
         calls.append(1)
         return x.reshape(len(x), -1) @ WEIGHTS[:, : 4 if len(calls) < 6 else 3]
 
-    with pytest.raises(ModelOutputError, match=r"with 3 classes, earlier ones with 4|answered a batch of 16 inputs with \(16, 3\)"):
+    with pytest.raises(
+        ModelOutputError, match=r"with 3 classes, earlier ones with 4|answered a batch of 16 inputs with \(16, 3\)"
+    ):
         zest.query(host_box(moody), PROBES, batch_size=16, mode=mode)
 
 
 @pytest.mark.parametrize(
-    "function", [lambda x: x.mean(axis=(1, 2, 3)), lambda x: x, lambda x: x[:3].mean(axis=(1, 2))], ids=["flat", "image", "few"]
+    "function",
+    [lambda x: x.mean(axis=(1, 2, 3)), lambda x: x, lambda x: x[:3].mean(axis=(1, 2))],
+    ids=["flat", "image", "few"],
 )
 @pytest.mark.parametrize("make", [zest.from_jax, zest.from_callable])
 def test_outputs_that_are_not_one_row_per_input_are_refused(make, function):
@@ -180,7 +187,9 @@ def test_a_model_that_is_not_deterministic_is_refused(mode):
     def dropout(x):
         return (x * (rng.random(x.shape) < 0.5) * 2).reshape(len(x), -1) @ WEIGHTS
 
-    with pytest.raises(ModelOutputError, match="is not deterministic: asked the same 16 inputs twice.*Is dropout left on"):
+    with pytest.raises(
+        ModelOutputError, match="is not deterministic: asked the same 16 inputs twice.*Is dropout left on"
+    ):
         zest.query(host_box(dropout), PROBES, batch_size=16, mode=mode)
 
 
@@ -212,6 +221,6 @@ def test_wrong_arguments_are_refused():
     with pytest.raises(ValueError, match="`batch_size` is 0"):
         zest.query(host_box(), PROBES, batch_size=0)
     with pytest.raises(ValueError, match="unknown mode 'telepathy'"):
-        zest.query(host_box(), PROBES, mode="telepathy")  # type: ignore[arg-type]
+        zest.query(host_box(), PROBES, mode="telepathy")
     with pytest.raises(TypeError, match="wrap the model with from_flax"):
-        zest.query(lambda x: x, PROBES)  # type: ignore[arg-type]
+        zest.query(lambda x: x, PROBES)
