@@ -14,21 +14,19 @@ import jax
 import numpy as np
 import safetensors.numpy
 
+from zest_jax.asking import Mode
 from zest_jax.atomic import atomic_write
 from zest_jax.blackbox.protocol import BlackBox
+from zest_jax.blocks import Blocks, block_size, check_determined
 from zest_jax.errors import ModelOutputError, ProbeMismatchError
-from zest_jax.probes.masks import unpack
 from zest_jax.probes.probe_set import ProbeSet
 from zest_jax.progress import progress_bar
-from zest_jax.querying import Mode, stream
+from zest_jax.querying import stream
 from zest_jax.signature import Preview, Signature, best_explained, read_tensors
-from zest_jax.solving import Design, LocalFits, SolveSettings, design, fit
+from zest_jax.solving import LocalFits, SolveSettings
 
 Targets = Literal["as-is", "logits", "probabilities"]
 
-# References fitted together, at most; fewer when their masks and outputs get large (in numbers held).
-BLOCK_REFERENCES = 16
-BLOCK_NUMBERS = 2**23
 # Seconds between two saves of a checkpoint.
 CHECKPOINT_EVERY = 10.0
 CHECKPOINT_FORMAT = "zest-partial"
@@ -142,78 +140,6 @@ def sign_many(
     return run.signatures()
 
 
-def check_determined(probes: ProbeSet, settings: SolveSettings) -> None:
-    """Refuse fits that the masks do not determine, before any model is asked.
-
-    Raises:
-        ValueError: names the first reference whose masks do not determine its weights.
-    """
-    if settings.ridge == 0 and settings.underdetermined == "error":
-        # Without an operator a design is only checked.
-        check = dataclasses.replace(settings, solver="lstsq")
-        blocks = _Blocks(probes, check, [], block_size(probes, settings, classes=0))
-        for start in range(0, probes.n_references, blocks.size):
-            blocks.design(start)
-
-
-def block_size(probes: ProbeSet, settings: SolveSettings, classes: int) -> int:
-    """How many references are fitted together: as many as keep their masks and outputs small in memory."""
-    rows = int(np.diff(probes.distinct.start).max())
-    numbers = rows * (probes.max_segments + settings.intercept + classes)
-    return min(BLOCK_REFERENCES, probes.n_references, max(1, BLOCK_NUMBERS // numbers))
-
-
-@dataclasses.dataclass(frozen=True)
-class _Block:
-    """References start:stop, which are fitted together."""
-
-    start: int
-    stop: int
-    design: Design
-    queries: int
-
-
-class _Blocks:
-    """Cuts the references into blocks of one shape, so that one compilation fits them all."""
-
-    def __init__(self, probes: ProbeSet, settings: SolveSettings, devices: list[jax.Device], size: int) -> None:
-        self.probes, self.settings, self.devices = probes, settings, devices
-        self.rows = int(np.diff(probes.distinct.start).max())
-        share = max(len(devices), 1)
-        self.size = -(-size // share) * share
-
-    def design(self, start: int) -> _Block:
-        distinct, stop = self.probes.distinct, min(start + self.size, self.probes.n_references)
-        begin, end = int(distinct.start[start]), int(distinct.start[stop])
-        masks = np.zeros((self.size, self.rows, self.probes.max_segments), bool)
-        count = np.zeros((self.size, self.rows), np.float32)
-        n_segments = np.zeros(self.size, np.int32)
-        n_segments[: stop - start] = self.probes.n_segments[start:stop]
-        rows = (distinct.reference[begin:end] - start, _place(distinct.start[start : stop + 1]))
-        masks[rows] = unpack(distinct.packed[begin:end], self.probes.max_segments)
-        count[rows] = distinct.counts[begin:end]
-        prepared = design(masks, count, n_segments, self.settings, first_reference=start)
-        return _Block(start, stop, prepared, end - begin)
-
-    def next_complete(self, done: int, answered: int) -> _Block | None:
-        """The block after `done` references, once all questions of the first `answered` references are answered."""
-        if done >= self.probes.n_references or min(done + self.size, self.probes.n_references) > answered:
-            return None
-        return self.design(done)
-
-    def fit(self, block: _Block, outputs: np.ndarray) -> LocalFits:
-        n = block.stop - block.start
-        start = self.probes.distinct.start[block.start : block.stop + 1]
-        z = np.zeros((self.size, self.rows, outputs.shape[1]), np.float32)
-        z[np.repeat(np.arange(n), np.diff(start)), _place(start)] = outputs
-        return fit(block.design, z, self.settings, devices=self.devices).first(n)
-
-
-def _place(start: np.ndarray) -> np.ndarray:
-    """Position of each query within its reference, given where the references start."""
-    return np.concatenate([np.arange(n) for n in np.diff(start)])
-
-
 class _Run:
     """The state of a signing run: what is fitted so far, and the checkpoint that holds it."""
 
@@ -234,7 +160,7 @@ class _Run:
         )
         self.references_done = 0
         self.fits_done: list[list[LocalFits]] = []
-        self.blocks: _Blocks | None = None
+        self.blocks: Blocks | None = None
         # Answers that wait until their block of references is complete; pieces, first in first out, for each model.
         self.pending: list[list[np.ndarray]] = [[] for _ in self.boxes]
         self.kinds: list[str | None] = [None] * len(self.boxes)
@@ -285,7 +211,7 @@ class _Run:
         if self.blocks is None:
             classes = max(parts[0].shape[1] for parts in self.pending)
             size = block_size(self.probes, self.settings, classes)
-            self.blocks = _Blocks(self.probes, self.settings, devices, size)
+            self.blocks = Blocks(self.probes, self.settings, devices, size)
         answered = int(np.searchsorted(self.probes.distinct.start, self.queries_done, side="right")) - 1
         while (block := self.blocks.next_complete(self.references_done, answered)) is not None:
             fits = []

@@ -15,11 +15,11 @@ import zest_jax
 import zest_jax.distances
 from zest_jax.alignment import AlignMethod
 from zest_jax.alignment import Metric as LibraryMetric
+from zest_jax.asking import Mode
 from zest_jax.cli import options
 from zest_jax.cli.main import Command, main
 from zest_jax.data.reading import Color
 from zest_jax.probes.segmentation import segmentation_settings
-from zest_jax.querying import Mode
 from zest_jax.references import ReferenceMethod
 from zest_jax.signing import Targets
 from zest_jax.solving import SolveSettings

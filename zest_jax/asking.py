@@ -1,0 +1,274 @@
+"""How one batch of questions reaches one model: composing, asking on the device or on the host, checking the answer."""
+
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any, Literal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+from zest_jax.blackbox.protocol import BlackBox, HostBlackBox, InputSpec, JaxBlackBox
+from zest_jax.errors import ModelOutputError
+from zest_jax.probes.composition import ProbeArrays, compose_batch, probe_arrays
+from zest_jax.probes.probe_set import ProbeSet
+
+Mode = Literal["auto", "loop", "callback"]
+
+# Two answers to the same input may differ by this share of the outputs' spread (atomics, other kernels).
+REPEAT_TOLERANCE = 1e-3
+# Answers may differ by this share when the rest of the batch changes: dynamic quantisation does that, mildly.
+COMPANY_TOLERANCE = 5e-2
+
+
+class Composer:
+    """Holds the probes on the device and hands out the index arrays of a batch."""
+
+    def __init__(self, probes: ProbeSet, devices: Sequence[jax.Device], size: int) -> None:
+        mesh = Mesh(np.array(devices), ("batch",))
+        self.rows = NamedSharding(mesh, PartitionSpec("batch"))
+        self.everywhere = NamedSharding(mesh, PartitionSpec())
+        self.arrays = probe_arrays(probes, self.everywhere)
+        self.distinct = probes.distinct
+        self.size = size
+
+    def indices(self, queries: np.ndarray) -> tuple[jax.Array, jax.Array]:
+        return jax.device_put((self.distinct.reference[queries], self.distinct.packed[queries]), self.rows)
+
+    def batch(self, start: int) -> np.ndarray:
+        """The queries from `start`; the last batch repeats the last query, so that all batches have one shape."""
+        return np.minimum(np.arange(start, start + self.size), len(self.distinct.reference) - 1)
+
+    def start(self, start: int, askers: "Sequence[Asker]") -> list[Any]:
+        return self.dispatch(self.batch(start), askers)
+
+    def dispatch(self, queries: np.ndarray, askers: "Sequence[Asker]") -> list[Any]:
+        reference, packed = self.indices(queries)
+        prepared: dict[InputSpec, jax.Array] = {}
+        return [asker.start(reference, packed, prepared) for asker in askers]
+
+
+class Asker:
+    """One model while it is being asked: starts a batch on the device, finishes it on the host, checks the answer."""
+
+    def __init__(self, box: BlackBox, composer: Composer) -> None:
+        self.box = box
+        self.composer = composer
+        self.classes: int | None = None
+
+    def start(self, reference: jax.Array, packed: jax.Array, prepared: dict[InputSpec, jax.Array]) -> Any:
+        """Compose for this model; models with the same `InputSpec` share the result through `prepared`."""
+        spec = self.box.spec
+        if spec not in prepared:
+            prepared[spec] = _compose(spec, self.composer.arrays, reference, packed)
+        return prepared[spec]
+
+    def finish(self, started: Any) -> np.ndarray:
+        raise NotImplementedError
+
+    def check_shape(self) -> None:
+        """Before any query, where the model can tell."""
+
+    def check(self, outputs: np.ndarray, start: int, stop: int, probes: ProbeSet) -> None:
+        size = self.composer.size
+        if outputs.ndim != 2 or len(outputs) != size or outputs.shape[1] == 0:
+            raise shape_error(self.box, outputs.shape, size)
+        if self.classes is None:
+            self.classes = outputs.shape[1]
+        names = self.box.class_names
+        if names is not None and len(names) != outputs.shape[1]:
+            raise ValueError(
+                f"{self.box.label} has {outputs.shape[1]} outputs but {len(names)} class names; give one name "
+                "per output, in order"
+            )
+        if outputs.shape[1] != self.classes:
+            raise ModelOutputError(
+                f"{self.box.label} answered queries {start} to {stop - 1} with {outputs.shape[1]} classes, earlier ones with "
+                f"{self.classes}; a black box must always have the same classes"
+            )
+        finite = np.isfinite(outputs[: stop - start]).all(axis=1)
+        if not finite.all():
+            bad = start + int(np.flatnonzero(~finite)[0])
+            reference = int(probes.distinct.reference[bad])
+            mask = np.unpackbits(probes.distinct.packed[bad], count=int(probes.n_segments[reference]))
+            sample = int(np.flatnonzero(probes.distinct.inverse[reference] == bad)[0])
+            raise ModelOutputError(
+                f"{self.box.label} answered {np.count_nonzero(~finite)} of queries {start} to {stop - 1} with "
+                "NaN or infinity, first "
+                f"the perturbed input of reference {reference}, sample {sample} (mask {''.join(map(str, mask))}): "
+                f"{outputs[bad - start][:5]}...; compose it with `compose(probes, {reference}, slice({sample}, "
+                f"{sample + 1}))` and "
+                "check the model's normalisation and precision"
+            )
+
+    def check_repeats(self, composer: Composer, answer: np.ndarray, start: int) -> None:
+        """Ask the first batch again, as it was and in other company, and compare (once per model)."""
+        queries = composer.batch(start)
+        spread = float(answer.std(axis=0).mean()) + 1e-6 * float(np.abs(answer).max(initial=0)) + 1e-30
+
+        def again(rows: np.ndarray) -> np.ndarray:
+            return self.finish(composer.dispatch(rows, [self])[0])
+
+        change = _rms(again(queries) - answer) / spread
+        if change > REPEAT_TOLERANCE:
+            raise ModelOutputError(
+                f"{self.box.label} is not deterministic: asked the same {len(queries)} inputs twice, its "
+                f"outputs moved by {change:.1%} of "
+                "their spread. Is dropout left on? Put the model in evaluation mode (`model.eval()`)"
+            )
+        half = len(queries) // 2
+        if half == 0:
+            return
+        change = (
+            _rms(again(np.concatenate([queries[:half], queries[: len(queries) - half]]))[:half] - answer[:half])
+            / spread
+        )
+        if change > COMPANY_TOLERANCE:
+            raise ModelOutputError(
+                f"the outputs of {self.box.label} depend on what else is in the batch: they moved by "
+                f"{change:.1%} of their spread when "
+                "half of it was exchanged. Is batch normalisation in training mode? Put the model in "
+                "evaluation mode (`model.eval()`)"
+            )
+
+
+class _FusedAsker(Asker):
+    """A JAX model: composing and answering are one compiled function when it is alone, two when models share a batch."""
+
+    box: JaxBlackBox
+
+    def __init__(self, box: JaxBlackBox, composer: Composer, alone: bool) -> None:
+        super().__init__(box, composer)
+        self.alone = alone
+        self.state = jax.device_put(box.state, composer.everywhere)
+
+    def check_shape(self) -> None:
+        reference, packed = self.composer.indices(self.composer.batch(0))
+        # The trace is kept: the first batch compiles from it.
+        shape = _compose_and_answer.eval_shape(
+            self.box.apply, self.box.spec, self.state, self.composer.arrays, reference, packed
+        ).shape
+        if len(shape) != 2 or shape[0] != self.composer.size:
+            raise shape_error(self.box, shape, self.composer.size)
+
+    def start(self, reference: jax.Array, packed: jax.Array, prepared: dict[InputSpec, jax.Array]) -> jax.Array:
+        if self.alone:
+            return _compose_and_answer(
+                self.box.apply, self.box.spec, self.state, self.composer.arrays, reference, packed
+            )
+        return _answer(self.box.apply, self.state, super().start(reference, packed, prepared))
+
+    def finish(self, started: jax.Array) -> np.ndarray:
+        return np.asarray(started)
+
+
+class _LoopAsker(Asker):
+    """A host model asked from the loop, while the device composes the next batch."""
+
+    box: HostBlackBox
+
+    def finish(self, started: jax.Array) -> np.ndarray:
+        return ask_in_chunks(self.box, np.asarray(started))
+
+
+class _CallbackAsker(Asker):
+    """A host model asked from inside the compiled function."""
+
+    box: HostBlackBox
+
+    def check_shape(self) -> None:
+        # A callback must declare its result, so the number of classes is learnt from one real batch.
+        reference, packed = self.composer.indices(self.composer.batch(0))
+        answer = ask_in_chunks(self.box, np.asarray(_compose(self.box.spec, self.composer.arrays, reference, packed)))
+        if answer.ndim != 2 or len(answer) != self.composer.size:
+            raise shape_error(self.box, answer.shape, self.composer.size)
+        self.classes = answer.shape[1]
+        self.failure: BaseException | None = None
+        spec, shape = self.box.spec, jax.ShapeDtypeStruct(answer.shape, jnp.float32)
+
+        def compose_and_call(arrays: ProbeArrays, reference: jax.Array, packed: jax.Array) -> jax.Array:
+            return jax.pure_callback(self._call, shape, spec.prepare(compose_batch(arrays, reference, packed)))
+
+        # Compiled here and not at module level: a module-level cache would keep the host model alive.
+        self._compose_and_call = jax.jit(compose_and_call)
+
+    def start(self, reference: jax.Array, packed: jax.Array, prepared: dict[InputSpec, jax.Array]) -> jax.Array:
+        return self._compose_and_call(self.composer.arrays, reference, packed)
+
+    def _call(self, prepared: Any) -> np.ndarray:
+        try:
+            answer = ask_in_chunks(self.box, np.asarray(prepared))
+            if answer.shape != (self.composer.size, self.classes):
+                raise shape_error(self.box, answer.shape, self.composer.size)
+        except BaseException as error:
+            # XLA would wrap it in an error of its own, or lose an interrupt; `finish` raises the original.
+            self.failure = error
+            return np.full((self.composer.size, self.classes or 1), np.nan, np.float32)
+        return answer
+
+    def finish(self, started: jax.Array) -> np.ndarray:
+        answer = np.asarray(started)
+        if self.failure is not None:
+            raise self.failure
+        return answer
+
+
+def asker_of(box: BlackBox, composer: Composer, mode: Mode, *, alone: bool) -> Asker:
+    """Choose how a model is asked; `alone` when no other model shares its batches."""
+    if mode not in ("auto", "loop", "callback"):
+        raise ValueError(f"unknown mode {mode!r}; choose 'auto', 'loop' or 'callback'")
+    if isinstance(box, JaxBlackBox):
+        return _FusedAsker(box, composer, alone)
+    assert isinstance(box, HostBlackBox)
+    return _CallbackAsker(box, composer) if mode == "callback" else _LoopAsker(box, composer)
+
+
+def check_box(box: object) -> None:
+    """Refuse, by name, what is no black box."""
+    if not isinstance(box, JaxBlackBox | HostBlackBox):
+        raise TypeError(
+            f"a black box was expected, got {type(box).__name__}; wrap the model with from_flax, from_torch, "
+            "from_onnx, from_jax or "
+            "from_callable"
+        )
+
+
+def ask_in_chunks(box: HostBlackBox, prepared: np.ndarray) -> np.ndarray:
+    """Ask about a batch in the sizes that the model accepts; outputs float32 [batch, classes]."""
+    step = box.fixed_batch or len(prepared)
+    answers = [np.asarray(box.ask(prepared[i : i + step]), np.float32) for i in range(0, len(prepared), step)]
+    for answer in answers:
+        if answer.ndim != 2 or len(answer) != step:
+            raise shape_error(box, answer.shape, step)
+    return answers[0] if len(answers) == 1 else np.concatenate(answers)
+
+
+def shape_error(box: BlackBox, shape: Any, size: int) -> ModelOutputError:
+    """The error for outputs that are not one row of scores per input."""
+    return ModelOutputError(
+        f"{box.label} answered a batch of {size} inputs with {shape}; one row of class scores per input is "
+        f"needed, [{size}, classes]. "
+        "If the model has several outputs, choose one with `output`"
+    )
+
+
+def _rms(x: np.ndarray) -> float:
+    return float(np.sqrt(np.mean(np.square(x, dtype=np.float64))))
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _compose(spec: InputSpec, arrays: ProbeArrays, reference: jax.Array, packed: jax.Array) -> jax.Array:
+    return spec.prepare(compose_batch(arrays, reference, packed))
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _answer(apply: Callable, state: Any, prepared: jax.Array) -> jax.Array:
+    return apply(state, prepared).astype(jnp.float32)
+
+
+@functools.partial(jax.jit, static_argnums=(0, 1))
+def _compose_and_answer(
+    apply: Callable, spec: InputSpec, state: Any, arrays: ProbeArrays, reference: jax.Array, packed: jax.Array
+) -> jax.Array:
+    return apply(state, spec.prepare(compose_batch(arrays, reference, packed))).astype(jnp.float32)
