@@ -51,7 +51,7 @@ format: $(VENV)/.installed-dev  ## format, and repair what can be repaired
 	$(BIN)/ruff format .
 
 bench: $(VENV)/.installed-dev  ## measure signing against the bare model and the 2022 way (JSON in benchmarks/results)
-	$(BIN)/python benchmarks/speed/sign.py $(ARGS)
+	$(BIN)/python -m benchmarks.speed.sign $(ARGS)
 
 wheel-check: $(VENV)/.installed-dev  ## build the wheel and use it from an empty directory, in an environment of its own
 	$(BIN)/python scripts/wheel_check.py

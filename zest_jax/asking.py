@@ -33,8 +33,10 @@ class Composer:
         self.distinct = probes.distinct
         self.size = size
 
-    def indices(self, queries: np.ndarray) -> tuple[jax.Array, jax.Array]:
-        return jax.device_put((self.distinct.reference[queries], self.distinct.packed[queries]), self.rows)
+    def indices(self, queries: np.ndarray) -> tuple[Any, Any]:
+        """Reference and mask of each query. Handing NumPy to the compiled function is cheaper than `device_put`."""
+        found = self.distinct.reference[queries], self.distinct.packed[queries]
+        return found if self.rows.mesh.size == 1 else jax.device_put(found, self.rows)
 
     def batch(self, start: int) -> np.ndarray:
         """The queries from `start`; the last batch repeats the last query, so that all batches have one shape."""
@@ -229,8 +231,7 @@ def check_box(box: object) -> None:
     if not isinstance(box, JaxBlackBox | HostBlackBox):
         raise TypeError(
             f"a black box was expected, got {type(box).__name__}; wrap the model with from_flax, from_torch, "
-            "from_onnx, from_jax or "
-            "from_callable"
+            "from_onnx, from_jax or from_callable"
         )
 
 

@@ -1,0 +1,83 @@
+"""Write the figures of README.md from the results files, or check that they are the ones there.
+
+python scripts/readme_figures.py            rewrite the blocks between <!-- name --> and <!-- /name -->
+python scripts/readme_figures.py --check    exit with 1 if they would change
+"""
+
+import json
+import re
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+RESULTS = ROOT / "benchmarks" / "results"
+
+
+def main() -> int:
+    path = ROOT / "README.md"
+    text = path.read_text(encoding="utf-8")
+    fresh = with_figures(text)
+    if "--check" in sys.argv[1:]:
+        if fresh != text:
+            print(
+                "README.md does not show the figures in benchmarks/results; run scripts/readme_figures.py",
+                file=sys.stderr,
+            )
+        return int(fresh != text)
+    path.write_text(fresh, encoding="utf-8")
+    return 0
+
+
+def with_figures(text: str) -> str:
+    """Return the README with every block of figures made anew."""
+    for name, block in {"demo": demo(), "speed": speed()}.items():
+        pattern = rf"(<!-- {name} -->\n).*?(<!-- /{name} -->)"
+        text, n = re.subn(pattern, lambda m, block=block: f"{m[1]}{block}{m[2]}", text, flags=re.S)
+        if n != 1:
+            raise ValueError(f"README.md needs exactly one block <!-- {name} --> ... <!-- /{name} -->, it has {n}")
+    return text
+
+
+def demo() -> str:
+    result = read("demo/demo.json")
+    victim = next(model["label"] for model in result["models"] if model["kind"] == "victim")
+    lines = [f"| model | what it is to {victim} | distance | relative | verdict |", "|---|---|---|---|---|"]
+    for model in result["models"]:
+        if model["kind"] == "victim":
+            continue
+        verdict = {True: "related", False: "no sign of a relation", None: "can't tell"}[model["related"]]
+        sign = "<" if model["related"] else ">"
+        what = f"{model['kind']}, {model['how']}"
+        lines.append(
+            f"| {model['label']} | {what} | {model['distance']:.3f} | {model['relative']:.2f} "
+            f"| {verdict} ({sign} {model['bound']:.2f}) |"
+        )
+    return "\n".join(lines) + "\n"
+
+
+def speed() -> str:
+    sign, memory = read("speed/sign/cpu.json"), read("speed/memory/cpu.json")
+    environment = sign["environment"]
+    onnx, flax = sign["models"]["onnx"], sign["models"]["flax"]
+    probes = sign["probes"]
+    rows = [
+        ("ONNX: signing / bare model", f"{onnx['ratios']['sign / bare']:.2f}"),
+        ("Flax: signing / bare model", f"{flax['ratios']['sign / bare']:.2f}"),
+        ("ONNX: the way of 2022 / signing", f"{onnx['ratios']['2022 / sign']:.2f}"),
+        ("questions asked of 128,000", f"{probes['distinct']:,}"),
+        ("memory above the model's own, 32 x 32", f"{memory['sizes']['32']['above_model_mib']:.0f} MiB"),
+        ("memory above the model's own, 224 x 224", f"{memory['sizes']['224']['above_model_mib']:.0f} MiB"),
+    ]
+    head = (
+        f"128 CIFAR-10 references, 1000 masks each, a ResNet20-sized model; {environment['processors']} cores "
+        f"({environment['processor']}), JAX {environment['versions']['jax']}.\n\n"
+    )
+    return head + "\n".join(["| | |", "|---|---|", *(f"| {name} | {value} |" for name, value in rows)]) + "\n"
+
+
+def read(name: str) -> dict:
+    return json.loads((RESULTS / name).read_text(encoding="utf-8"))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
