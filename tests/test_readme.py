@@ -27,7 +27,7 @@ def test_the_five_lines_run_as_written(golden, tmp_path, monkeypatch, capsys):
 
     # The twin of the suspect, both asked without normalisation: the same function.
     code = block[1].replace("n_references=128, n_samples=1000", "n_references=2, n_samples=100")
-    exec(code, {"images": golden.images, "model": flax_twin(golden.models["victim"])})  # noqa: S102
+    exec(code, {"images": golden.images, "model": flax_twin(golden.models["victim"])})
     assert float(capsys.readouterr().out) == pytest.approx(0, abs=1e-5)
 
 

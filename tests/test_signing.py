@@ -6,6 +6,7 @@ import pytest
 from worlds import linear_box, make_probes, pixel_weights, planted
 
 import zest_jax as zest
+from zest_jax import solving
 from zest_jax.errors import DegenerateSignatureError, ModelOutputError, ProbeMismatchError
 
 PROBES = make_probes(n=20, samples=64, max_k=6)
@@ -84,6 +85,18 @@ def test_a_second_model_of_the_same_shape_compiles_nothing_new():
     assert len(compiled) == first_host
     # Other references with other segment counts, of the same largest count, fit the same shapes.
     assert other_probes.max_segments == PROBES.max_segments
+
+
+def test_all_blocks_of_references_share_one_compiled_fit():
+    def compiled() -> int:
+        return solving.__dict__["_fit_factored"]._cache_size()
+
+    before = compiled()
+    probes = make_probes(n=50, samples=48, max_k=5, seed=3)
+    assert len(set(probes.n_segments.tolist())) > 1
+    # Blocks of 16, rounded up to eight devices: four of them, the last one with two references only.
+    zest.sign(host_box(), probes)
+    assert compiled() == before + 1
 
 
 def test_signature_says_what_it_was_made_from():

@@ -18,20 +18,17 @@ from zest_jax.asking import Mode
 from zest_jax.atomic import atomic_write
 from zest_jax.blackbox.protocol import BlackBox
 from zest_jax.blocks import Blocks, block_size, check_determined
-from zest_jax.errors import ModelOutputError, ProbeMismatchError
+from zest_jax.errors import ProbeMismatchError
+from zest_jax.fitting import ModelFits, Targets
 from zest_jax.probes.probe_set import ProbeSet
 from zest_jax.progress import progress_bar
 from zest_jax.querying import stream
 from zest_jax.signature import Preview, Signature, best_explained, read_tensors
-from zest_jax.solving import LocalFits, SolveSettings
-
-Targets = Literal["as-is", "logits", "probabilities"]
+from zest_jax.solving import SolveSettings
 
 # Seconds between two saves of a checkpoint.
 CHECKPOINT_EVERY = 10.0
 CHECKPOINT_FORMAT = "zest-partial"
-# Outputs of an earlier run and of this one belong to the same model when they differ by less than this share of their spread.
-RESUME_TOLERANCE = 1e-2
 
 
 def sign(
@@ -141,7 +138,7 @@ def sign_many(
 
 
 class _Run:
-    """The state of a signing run: what is fitted so far, and the checkpoint that holds it."""
+    """A signing run: its models, how far it is, and the checkpoint that holds both."""
 
     def __init__(
         self,
@@ -151,90 +148,51 @@ class _Run:
         targets: Targets,
         checkpoint: Path | None,
     ) -> None:
-        self.boxes, self.probes, self.settings, self.targets, self.path = (
-            list(boxes),
-            probes,
-            settings,
-            targets,
-            checkpoint,
-        )
-        self.references_done = 0
-        self.fits_done: list[list[LocalFits]] = []
+        self.probes, self.settings, self.targets, self.path = probes, settings, targets, checkpoint
+        self.models = [ModelFits(box, probes, targets, intercept=settings.intercept) for box in boxes]
         self.blocks: Blocks | None = None
-        # Answers that wait until their block of references is complete; pieces, first in first out, for each model.
-        self.pending: list[list[np.ndarray]] = [[] for _ in self.boxes]
-        self.kinds: list[str | None] = [None] * len(self.boxes)
-        self.first_outputs: list[np.ndarray | None] = [None] * len(self.boxes)
+        self.references_done = 0
         self.saved_at, self.saved_queries = time.monotonic(), 0
         identity = {
             "probe_hash": probes.hash,
-            "models": [box.label for box in self.boxes],
-            "model_files": [box.settings.get("file_sha256") for box in self.boxes],
-            "inputs": [dataclasses.asdict(box.spec) for box in self.boxes],
+            "models": [box.label for box in boxes],
+            "model_files": [box.settings.get("file_sha256") for box in boxes],
+            "inputs": [dataclasses.asdict(box.spec) for box in boxes],
             "solve": dataclasses.asdict(settings),
             "targets": targets,
         }
         # Through JSON, as it will be read back: tuples become lists.
         self.identity = json.loads(json.dumps(identity))
         if self.path is not None and self.path.exists():
-            self._resume()
-
-    def to_targets(self, i: int, outputs: np.ndarray) -> np.ndarray:
-        """Turn a model's outputs into what is fitted; on the first batch decide what they are."""
-        if self.first_outputs[i] is None:
-            self.first_outputs[i] = outputs.copy()
-        if self.kinds[i] is None:
-            self.kinds[i] = self.boxes[i].returns if self.boxes[i].returns != "auto" else detect_kind(outputs)
-        if self.targets == "probabilities" and self.kinds[i] == "logits":
-            shifted = np.exp(outputs - outputs.max(axis=1, keepdims=True))
-            return shifted / shifted.sum(axis=1, keepdims=True)
-        if self.targets == "logits" and self.kinds[i] == "probabilities":
-            if outputs.min() < 0:
-                raise ModelOutputError(
-                    f"{self.boxes[i].label} is said to return probabilities but answered {outputs.min():g}; pass returns='logits'"
-                )
-            logs = np.log(np.maximum(outputs, np.finfo(np.float32).tiny))
-            return logs - logs.mean(axis=1, keepdims=True)
-        return outputs
+            self._resume(self.path)
 
     @property
     def queries_done(self) -> int:
         """Queries answered so far: those of the fitted references, and those that wait."""
-        return int(self.probes.distinct.start[self.references_done]) + sum(len(part) for part in self.pending[0])
+        return int(self.probes.distinct.start[self.references_done]) + self.models[0].waiting
 
     def add_answers(self, outputs: list[np.ndarray]) -> None:
-        for i, answers in enumerate(outputs):
-            self.pending[i].append(self.to_targets(i, answers))
+        for model, answers in zip(self.models, outputs, strict=True):
+            model.add_answers(answers)
 
     def fit_what_is_complete(self, devices: list[jax.Device]) -> None:
         """Fit every block of references whose questions are all answered, and forget the answers."""
         if self.blocks is None:
-            classes = max(parts[0].shape[1] for parts in self.pending)
+            classes = max(model.weights.shape[1] for model in self.models)
             size = block_size(self.probes, self.settings, classes)
             self.blocks = Blocks(self.probes, self.settings, devices, size)
         answered = int(np.searchsorted(self.probes.distinct.start, self.queries_done, side="right")) - 1
         while (block := self.blocks.next_complete(self.references_done, answered)) is not None:
-            fits = []
-            for i, parts in enumerate(self.pending):
-                joined = np.concatenate(parts)
-                fits.append(self.blocks.fit(block, joined[: block.queries]))
-                self.pending[i] = [joined[block.queries :]]
-            self.fits_done.append(fits)
+            for model in self.models:
+                model.store(self.blocks.fit(block, model.take(block.queries)), block.start, block.stop)
             self.references_done = block.stop
 
     def check_same_models(self, outputs: list[np.ndarray]) -> None:
-        for box, before, now in zip(self.boxes, self.first_outputs, outputs, strict=True):
-            assert before is not None
-            rows = min(len(before), len(now))
-            same = before.shape[1] == now.shape[1]
-            if same:
-                spread = float(before.std(axis=0).mean()) + 1e-6 * float(np.abs(before).max(initial=0)) + 1e-30
-                same = float(np.sqrt(np.mean((before[:rows] - now[:rows]) ** 2))) / spread < RESUME_TOLERANCE
-            if not same:
+        for model, now in zip(self.models, outputs, strict=True):
+            if not model.is_same_model(now):
                 raise ProbeMismatchError(
-                    f"the checkpoint {self.path} was left by another model: {box.label} now answers the first "
-                    "questions differently. "
-                    "Delete the checkpoint to start anew, or name another one"
+                    f"the checkpoint {self.path} was left by another model: {model.box.label} now answers the first "
+                    "questions differently. Delete the checkpoint to start anew, or name another one"
                 )
 
     def save_now_and_then(self) -> None:
@@ -252,100 +210,64 @@ class _Run:
         self.saved_at = time.monotonic()
         if self.path is None or self.queries_done == self.saved_queries:
             return
-        tensors: dict[str, np.ndarray] = {}
-        for i in range(len(self.boxes)):
-            if self.fits_done:
-                fits = self._joined(i)._asdict()
-                tensors |= {f"{i}.{name}": value for name, value in fits.items() if value is not None}
-            tensors[f"{i}.pending"] = np.concatenate(self.pending[i])
-            first = self.first_outputs[i]
-            assert first is not None
-            tensors[f"{i}.first_outputs"] = first
+        tensors = {
+            f"{i}.{name}": np.ascontiguousarray(value)
+            for i, model in enumerate(self.models)
+            for name, value in model.tensors(self.references_done).items()
+        }
         header = {
             "format": CHECKPOINT_FORMAT,
             "identity": json.dumps(self.identity),
             "references_done": str(self.references_done),
-            "kinds": json.dumps(self.kinds),
+            "kinds": json.dumps([model.kind for model in self.models]),
         }
         with atomic_write(self.path) as file:
-            file.write(
-                safetensors.numpy.save({k: np.ascontiguousarray(v) for k, v in tensors.items()}, metadata=header)
-            )
+            file.write(safetensors.numpy.save(tensors, metadata=header))
         self.saved_queries = self.queries_done
 
-    def _resume(self) -> None:
-        assert self.path is not None
-        tensors, header = read_tensors(
-            self.path, CHECKPOINT_FORMAT, "a checkpoint of `sign`", "delete it to start anew"
-        )
+    def _resume(self, path: Path) -> None:
+        tensors, header = read_tensors(path, CHECKPOINT_FORMAT, "a checkpoint of `sign`", "delete it to start anew")
         left = json.loads(header["identity"])
         different = [name for name, value in self.identity.items() if left.get(name) != value]
         if different:
             raise ProbeMismatchError(
-                f"the checkpoint {self.path} belongs to another run: "
+                f"the checkpoint {path} belongs to another run: "
                 + "; ".join(f"{name} was {left.get(name)}, is {self.identity[name]}" for name in different)
                 + ". Delete it to start anew, or name another one"
             )
-        models = range(len(self.boxes))
         self.references_done = int(header["references_done"])
-        self.kinds = json.loads(header["kinds"])
-        self.first_outputs = [tensors[f"{i}.first_outputs"] for i in models]
-        self.pending = [[tensors[f"{i}.pending"]] for i in models]
-        if self.references_done:
-            self.fits_done = [[_fits_from(tensors, i) for i in models]]
+        for i, (model, kind) in enumerate(zip(self.models, json.loads(header["kinds"]), strict=True)):
+            own = {name.removeprefix(f"{i}."): x for name, x in tensors.items() if name.startswith(f"{i}.")}
+            model.restore(own, self.references_done, kind)
         self.saved_queries = self.queries_done
 
-    def _joined(self, i: int) -> LocalFits:
-        return LocalFits.join([fits[i] for fits in self.fits_done])
-
     def signatures(self) -> list[Signature]:
-        probes = self.probes
-        real = np.arange(probes.max_segments) < probes.n_segments[:, None]
-        signatures = []
-        for i, box in enumerate(self.boxes):
-            fits = self._joined(i)
-            best = best_explained(fits.r2, fits.variance)
-            signature = Signature(
-                weights=fits.weights[real],
-                segment_counts=probes.n_segments,
-                r2=fits.r2,
-                variance=fits.variance,
-                intercept=fits.intercept,
-                probe_hash=probes.hash,
-                label=box.label,
-                class_names=box.class_names,
-                settings={
-                    "model": box.settings,
-                    "solve": dataclasses.asdict(self.settings),
-                    "outputs": self.kinds[i],
-                    "targets": self.targets,
-                },
-                preview=_preview(probes, best),
+        return [self._signature(model) for model in self.models]
+
+    def _signature(self, model: ModelFits) -> Signature:
+        if not model.variance.any():
+            warnings.warn(
+                f"{model.box.label} gave the same outputs whatever was masked: its signature says nothing and no "
+                "distance to it is defined",
+                stacklevel=4,
             )
-            if not signature.variance.any():
-                warnings.warn(
-                    f"{box.label} gave the same outputs whatever was masked: its signature says nothing and no "
-                    "distance to it is defined",
-                    stacklevel=3,
-                )
-            signatures.append(signature)
-        return signatures
-
-
-def _fits_from(tensors: dict[str, np.ndarray], i: int) -> LocalFits:
-    return LocalFits(
-        weights=tensors[f"{i}.weights"],
-        intercept=tensors.get(f"{i}.intercept"),
-        r2=tensors[f"{i}.r2"],
-        variance=tensors[f"{i}.variance"],
-    )
-
-
-def detect_kind(outputs: np.ndarray) -> str:
-    """Tell probabilities (rows non-negative, summing to 1) from logits, on one batch of outputs [batch, classes]."""
-    if outputs.shape[1] > 1 and outputs.min() >= 0 and np.allclose(outputs.sum(axis=1), 1, atol=1e-3):
-        return "probabilities"
-    return "logits"
+        return Signature(
+            weights=model.weights,
+            segment_counts=self.probes.n_segments,
+            r2=model.r2,
+            variance=model.variance,
+            intercept=model.intercept,
+            probe_hash=self.probes.hash,
+            label=model.box.label,
+            class_names=model.box.class_names,
+            settings={
+                "model": model.box.settings,
+                "solve": dataclasses.asdict(self.settings),
+                "outputs": model.kind,
+                "targets": self.targets,
+            },
+            preview=_preview(self.probes, best_explained(model.r2, model.variance)),
+        )
 
 
 def _preview(probes: ProbeSet, reference: int) -> Preview:

@@ -6,7 +6,6 @@ float64 on the host, into an operator that turns any model's outputs into weight
 """
 
 import dataclasses
-from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
 import jax
@@ -90,17 +89,6 @@ class LocalFits(NamedTuple):
         """The fits of the first n references."""
         intercept = None if self.intercept is None else self.intercept[:n]
         return LocalFits(self.weights[:n], intercept, self.r2[:n], self.variance[:n])
-
-    @staticmethod
-    def join(parts: "Sequence[LocalFits]") -> "LocalFits":
-        """The fits of several runs of references, one after the other."""
-        intercepts = [part.intercept for part in parts if part.intercept is not None]
-        return LocalFits(
-            weights=np.concatenate([part.weights for part in parts]),
-            intercept=np.concatenate(intercepts) if intercepts else None,
-            r2=np.concatenate([part.r2 for part in parts]),
-            variance=np.concatenate([part.variance for part in parts]),
-        )
 
 
 def solve(

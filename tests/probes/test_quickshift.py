@@ -1,6 +1,8 @@
 """Our Quickshift against scikit-image's, which is the oracle."""
 
+import importlib
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -62,6 +64,15 @@ def test_golden_images_are_cut_as_the_authors_cut_them(golden):
     assert found.dtype == np.int32
     assert all(same_partition(ours, theirs) for ours, theirs in zip(found, golden.segments))
     assert np.array_equal(found.max(axis=(1, 2)) + 1, golden.n_segments)
+
+
+def test_photographs_of_the_demo_are_cut_as_scikit_image_cuts_them(monkeypatch):
+    pytest.importorskip("sklearn")
+    monkeypatch.syspath_prepend(str(Path(__file__).parents[2] / "examples"))
+    demo = importlib.import_module("imagenet_models")
+    images = demo.photographs(len(demo.PHOTOS))
+    for image, segments in zip(images, quickshift(images), strict=True):
+        assert same_partition(segments, authors_quickshift(image))
 
 
 @pytest.mark.parametrize("name", [*COLOUR, "china.jpg", "flower.jpg"])
