@@ -24,7 +24,7 @@ def environment(*packages: str) -> dict[str, Any]:
         "devices": jax.device_count(),
         "processor": _processor(),
         "processors": os.cpu_count(),
-        "load_average_at_start": os.getloadavg()[0] if hasattr(os, "getloadavg") else None,
+        "load_average_at_start": _load(),
         "python": platform.python_version(),
         "versions": {name: metadata.version(name) for name in ("jax", "jaxlib", "numpy", *packages)},
         "commit": _commit(),
@@ -47,8 +47,31 @@ def command(module: str) -> str:
 
 
 def _commit() -> str | None:
-    git = subprocess.run(["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=False)
+    """The commit checked out, with "+changes" where tracked files differ from it: then it did not produce the result."""
+    commit = _git("rev-parse", "HEAD")
+    others = ".", ":(exclude)benchmarks/results"
+    changed = _git("--no-optional-locks", "status", "--porcelain", "--untracked-files=no", "--", *others)
+    # What cannot be asked counts as changed.
+    return commit and (commit if changed == "" else f"{commit}+changes")
+
+
+def _git(*arguments: str) -> str | None:
+    """What git prints; None where there is no git or no checkout."""
+    try:
+        git = subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True, check=False)
+    except FileNotFoundError:
+        return None
     return git.stdout.strip() if git.returncode == 0 else None
+
+
+def _load() -> float | None:
+    """The load average of the last minute, with a warning where others keep the cores busy; None where nobody counts."""
+    if not hasattr(os, "getloadavg"):
+        return None
+    load, cores = os.getloadavg()[0], os.cpu_count() or 1
+    if load > cores / 2:
+        print(f"warning: the load average is {load:.1f} on {cores} cores; timings will be unsteady", file=sys.stderr)
+    return load
 
 
 def _processor() -> str:

@@ -6,6 +6,7 @@ python scripts/readme_figures.py --check    exit with 1 if they would change
 
 import json
 import re
+import statistics
 import sys
 from pathlib import Path
 
@@ -61,9 +62,9 @@ def speed() -> str:
     onnx, flax = sign["models"]["onnx"], sign["models"]["flax"]
     probes = sign["probes"]
     rows = [
-        ("ONNX: signing / bare model", f"{onnx['ratios']['sign / bare']:.2f}"),
-        ("Flax: signing / bare model", f"{flax['ratios']['sign / bare']:.2f}"),
-        ("ONNX: the way of 2022 / signing", f"{onnx['ratios']['2022 / sign']:.2f}"),
+        ("ONNX: signing / bare model", ratio(onnx["seconds"], "sign", "bare")),
+        ("Flax: signing / bare model", ratio(flax["seconds"], "sign", "bare")),
+        ("ONNX: the way of 2022 / signing", ratio(onnx["seconds"], "2022", "sign")),
         ("questions asked of 128,000", f"{probes['distinct']:,}"),
         ("memory above the model's own, 32 x 32", f"{memory['sizes']['32']['above_model_mib']:.0f} MiB"),
         ("memory above the model's own, 224 x 224", f"{memory['sizes']['224']['above_model_mib']:.0f} MiB"),
@@ -73,6 +74,12 @@ def speed() -> str:
         f"({environment['processor']}), JAX {environment['versions']['jax']}.\n\n"
     )
     return head + "\n".join(["| | |", "|---|---|", *(f"| {name} | {value} |" for name, value in rows)]) + "\n"
+
+
+def ratio(seconds: dict[str, list[float]], what: str, against: str) -> str:
+    """Median and range over the rounds, in each of which both ran one after the other."""
+    rounds = [a / b for a, b in zip(seconds[what], seconds[against], strict=True)]
+    return f"{statistics.median(rounds):.2f} ({min(rounds):.2f} to {max(rounds):.2f}, {len(rounds)} rounds)"
 
 
 def read(name: str) -> dict:

@@ -54,6 +54,21 @@ def test_an_alignment_found_before_can_be_used():
     assert zest.distance(A, B, align=found) == zest.distance(A, B)
 
 
+@pytest.mark.parametrize(
+    ("a_classes", "b_classes", "message"),
+    [
+        ([0, 0], [1, 2], "named once"),
+        ([0, 1], [1, 3], "one of its 3"),
+        ([-1, 1], [1, 2], "one of its 3"),
+        ([0, 1, 2], [0, 1], "matches 3 classes with 2"),
+        ([], [], "named once"),
+    ],
+)
+def test_an_alignment_that_is_none_is_refused(a_classes, b_classes, message):
+    with pytest.raises(ValueError, match=message):
+        zest.distance(A, B, align=zest.Alignment(np.array(a_classes, int), np.array(b_classes, int), "mine"))
+
+
 def test_matrix_holds_all_pairs():
     matrix = zest.distance_matrix([A, B, C])
     assert (np.diag(matrix) == 0).all()

@@ -3,12 +3,14 @@
 import jax
 import numpy as np
 import pytest
+from flax import nnx
 from worlds import linear_box, make_probes, pixel_weights
 
 import zest_jax as zest
+from zest_jax.blackbox.batches import ask_plain, default_batch_size
 from zest_jax.errors import ModelOutputError
 from zest_jax.probes import compose
-from zest_jax.querying import ask_plain, default_batch_size, stream
+from zest_jax.querying import stream
 
 PROBES = make_probes(n=5, samples=64)
 WEIGHTS = pixel_weights()
@@ -193,11 +195,51 @@ def test_a_model_that_is_not_deterministic_is_refused(mode):
         zest.query(host_box(dropout), PROBES, batch_size=16, mode=mode)
 
 
+def dropout_net(x, key):
+    return (x * jax.random.bernoulli(key, 0.5, x.shape) * 2).reshape(len(x), -1) @ WEIGHTS
+
+
+class WithDropout(nnx.Module):
+    def __init__(self, rngs):
+        self.head = nnx.Linear(8 * 8 * 3, 4, rngs=rngs)
+        self.dropout = nnx.Dropout(0.5, rngs=rngs)
+
+    def __call__(self, x):
+        return self.head(self.dropout(x.reshape(len(x), -1)))
+
+
+def test_dropout_left_on_in_a_jax_model_is_noticed():
+    """Its random numbers are frozen with the model, so the same batch gets the same answer; places differ."""
+    net = WithDropout(nnx.Rngs(0))
+    net.eval()
+    zest.query(zest.from_flax(net), PROBES, batch_size=16)
+    net.train()
+    frozen = zest.from_jax(lambda x: dropout_net(x, jax.random.key(0)))
+    with pytest.warns(UserWarning, match="dropout|Dropout"):
+        left_on = zest.from_flax(net)
+    for box in (left_on, frozen):
+        with pytest.raises(ModelOutputError, match="Is dropout or batch normalisation in training mode"):
+            zest.query(box, PROBES, batch_size=16)
+        zest.query(box, PROBES, batch_size=16, check=False)
+
+
+@pytest.mark.parametrize("batch_size", [1, 2, 16])
+def test_rounding_is_no_change_where_outputs_hardly_vary(batch_size):
+    rng = np.random.default_rng(0)
+
+    def rounds(x):
+        return 100 + 1e-7 * rng.normal(size=(len(x), 4))
+
+    zest.query(host_box(rounds), PROBES, batch_size=batch_size)
+
+
 def test_batch_normalisation_in_training_mode_is_noticed():
     def batch_norm(x):
         return ((x - x.mean(axis=0)) / (x.std(axis=0) + 1e-3)).reshape(len(x), -1) @ WEIGHTS
 
-    with pytest.raises(ModelOutputError, match="depend on what else is in the batch.*batch normalisation"):
+    with pytest.raises(
+        ModelOutputError, match="depend on the place in the batch or on what else is in it.*batch normalisation"
+    ):
         zest.query(host_box(batch_norm), PROBES, batch_size=16)
 
 

@@ -118,7 +118,19 @@ def test_a_signature_that_lacks_a_part_is_refused(tmp_path):
         Signature.load(path)
 
 
+def test_a_signature_with_nan_is_neither_made_nor_loaded(tmp_path):
+    signature = make()
+    signature.weights[1, 1] = np.nan  # behind the back of the check
+    signature.save(tmp_path / "m.sig")
+    with pytest.raises(FileFormatError, match="is a damaged signature .*NaN or infinite"):
+        Signature.load(tmp_path / "m.sig")
+    with pytest.raises(ValueError, match="`weights` of m holds NaN or infinite values"):
+        make(weights=np.full((5, 3), np.inf, np.float32))
+
+
 def test_parts_that_do_not_fit_are_refused():
+    with pytest.raises(ValueError, match="`r2` has shape"):
+        make(r2=np.ones((3, 3), np.float32))
     with pytest.raises(ValueError, match="5 rows but the segment counts add up to 4"):
         make(segment_counts=np.array([2, 2]))
     with pytest.raises(ValueError, match="m has 3 outputs but 2 class names"):

@@ -7,6 +7,7 @@ from worlds import linear_box, make_probes, pixel_weights, planted
 
 import zest_jax as zest
 from zest_jax import solving
+from zest_jax.blocks import Blocks
 from zest_jax.errors import DegenerateSignatureError, ModelOutputError, ProbeMismatchError
 
 PROBES = make_probes(n=20, samples=64, max_k=6)
@@ -63,28 +64,38 @@ def test_several_models_in_one_pass_equal_one_at_a_time():
         np.testing.assert_allclose(signature.weights, zest.sign(box, PROBES).weights, atol=1e-4)
 
 
-def test_a_second_model_of_the_same_shape_compiles_nothing_new():
-    # Counted by JAX itself: everything that is compiled for composition, forward and fit.
-    apply_box = linear_box(WEIGHTS)
-    zest.sign(apply_box, PROBES)
-    second = type(apply_box)(apply_box.apply, WEIGHTS + 1, label="second")
-    other_probes = make_probes(n=20, samples=64, max_k=6, seed=5)
-    compiled = []
+@pytest.fixture
+def compiled():
+    """What JAX compiles, as it counts itself."""
+    events = []
 
     def listen(event, *_args, **_kwargs):
         if event == "/jax/core/compile/backend_compile_duration":
-            compiled.append(event)
+            events.append(event)
 
     jax.monitoring.register_event_duration_secs_listener(listen)
-    zest.sign(second, PROBES)
-    zest.sign(host_box(), PROBES)
-    first_host = len(compiled)
-    zest.sign(host_box(lambda x: x.reshape(len(x), -1) @ (WEIGHTS + 2)), PROBES)
-    assert len(compiled) == first_host
-    zest.sign(second, PROBES)
-    assert len(compiled) == first_host
-    # Other references with other segment counts, of the same largest count, fit the same shapes.
-    assert other_probes.max_segments == PROBES.max_segments
+    yield events
+    jax.monitoring.unregister_event_duration_listener(listen)
+
+
+def test_a_second_model_of_the_same_shape_compiles_nothing_new(compiled):
+    first = linear_box(pixel_weights((9, 9), classes=5))
+    probes = make_probes(n=20, samples=70, max_k=6, size=(9, 9))
+    zest.sign(first, probes)
+    fresh = len(compiled)
+    assert fresh >= 2  # the forward pass with composition, and the fit
+    zest.sign(type(first)(first.apply, pixel_weights((9, 9), classes=5, seed=2), label="second"), probes)
+    # Other references and masks of the same shape, other counts of segments and of distinct masks.
+    other = make_probes(n=20, samples=70, max_k=6, size=(9, 9), seed=5)
+    assert np.diff(other.distinct.start).max() != np.diff(probes.distinct.start).max()
+    zest.sign(first, other)
+    assert len(compiled) == fresh
+    weights = pixel_weights((9, 9), classes=5)
+    zest.sign(host_box(lambda x: x.reshape(len(x), -1) @ weights), probes)
+    composing = len(compiled)
+    assert composing == fresh + 1
+    zest.sign(host_box(lambda x: x.reshape(len(x), -1) @ (weights + 2)), probes)
+    assert len(compiled) == composing
 
 
 def test_all_blocks_of_references_share_one_compiled_fit():
@@ -170,6 +181,13 @@ def test_an_underdetermined_fit_is_refused_before_the_model_is_asked():
     assert np.isfinite(zest.sign(box, few, ridge=1.0).weights).all()
 
 
+def test_what_is_no_black_box_is_refused_first():
+    with pytest.raises(TypeError, match="a black box was expected, got function; wrap the model with from_flax"):
+        zest.sign(lambda x: x, PROBES)
+    with pytest.raises(ValueError, match="no models were given"):
+        zest.sign_many([], PROBES)
+
+
 def test_constant_outputs_are_said_and_have_no_distance():
     with pytest.warns(UserWarning, match="frozen gave the same outputs whatever was masked"):
         constant = zest.sign(host_box(lambda x: np.ones((len(x), 4)), label="frozen"), PROBES)
@@ -224,6 +242,30 @@ def test_an_interrupted_run_goes_on_where_it_was(tmp_path, error, options):
     np.testing.assert_array_equal(same.weights, signature.weights)
     assert third.asked == 3 * 16
     assert [p.name for p in tmp_path.iterdir()] == ["model.partial"]
+
+
+@pytest.mark.parametrize("n_models", [1, 2])
+@pytest.mark.parametrize("fails_at", [1, 2, 3, 4])
+def test_an_interrupt_inside_a_fit_loses_no_answer(tmp_path, monkeypatch, n_models, fails_at):
+    boxes = [host_box(label="m"), linear_box(2 * WEIGHTS, label="n")][:n_models]
+    probes = make_probes(n=40, samples=64, max_k=6)
+    whole = zest.sign_many(boxes, probes)
+    calls = []
+
+    def interrupted(self, block, outputs):
+        calls.append(block.start)
+        if len(calls) == fails_at:
+            raise KeyboardInterrupt
+        return fit(self, block, outputs)
+
+    fit = Blocks.fit
+    with monkeypatch.context() as patch:
+        patch.setattr(Blocks, "fit", interrupted)
+        if fails_at <= 3 * n_models:
+            with pytest.raises(KeyboardInterrupt):
+                zest.sign_many(boxes, probes, batch_size=16, checkpoint=tmp_path / "c")
+    for again, before in zip(zest.sign_many(boxes, probes, checkpoint=tmp_path / "c"), whole, strict=True):
+        np.testing.assert_allclose(again.weights, before.weights, atol=1e-4)
 
 
 def test_answers_of_an_unfinished_block_are_kept_too(tmp_path):

@@ -90,11 +90,13 @@ def match_classes(
         return linear_sum_assignment(distances)
     if method not in ("greedy", "rowwise"):
         raise ValueError(f"unknown matching {method!r}; choose 'greedy', 'rowwise' or 'optimal'")
-    if distances.shape[0] > distances.shape[1]:
-        columns, rows = match_classes(distances.T, method=method)
-        order = np.argsort(rows)
-        return rows[order], columns[order]
-    return (_greedy if method == "greedy" else _rowwise)(distances)
+    if method == "greedy":
+        return _greedy(distances)
+    if distances.shape[0] <= distances.shape[1]:
+        return _rowwise(distances)
+    columns, rows = _rowwise(distances.T)
+    order = np.argsort(rows)
+    return rows[order], columns[order]
 
 
 def _greedy(distances: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -105,16 +107,16 @@ def _greedy(distances: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """
     rows, columns = np.arange(distances.shape[0]), np.arange(distances.shape[1])
     match = np.full(len(rows), -1)
-    while len(rows):
-        best_column = distances.argmin(axis=1)
-        best_row = distances.argmin(axis=0)
+    while distances.size:
+        best_column, best_row = distances.argmin(axis=1), distances.argmin(axis=0)
         mutual = best_row[best_column] == np.arange(len(rows))
         match[rows[mutual]] = columns[best_column[mutual]]
         left = np.ones(len(columns), bool)
         left[best_column[mutual]] = False
         distances = distances[np.ix_(~mutual, left)]
         rows, columns = rows[~mutual], columns[left]
-    return np.arange(len(match)), match
+    matched = np.flatnonzero(match >= 0)
+    return matched, match[matched]
 
 
 def _rowwise(distances: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

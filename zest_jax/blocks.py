@@ -30,9 +30,14 @@ def check_determined(probes: ProbeSet, settings: SolveSettings) -> None:
 
 def block_size(probes: ProbeSet, settings: SolveSettings, classes: int) -> int:
     """How many references are fitted together: as many as keep their masks and outputs small in memory."""
-    rows = int(np.diff(probes.distinct.start).max())
+    rows = max_rows(probes)
     numbers = rows * (probes.max_segments + settings.intercept + classes)
     return min(BLOCK_REFERENCES, probes.n_references, max(1, BLOCK_NUMBERS // numbers))
+
+
+def max_rows(probes: ProbeSet) -> int:
+    """The most different masks that a reference can have: no more than were drawn, or than there are."""
+    return min(probes.n_samples, 2 ** min(probes.max_segments, 62))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,7 +55,8 @@ class Blocks:
 
     def __init__(self, probes: ProbeSet, settings: SolveSettings, devices: list[jax.Device], size: int) -> None:
         self.probes, self.settings, self.devices = probes, settings, devices
-        self.rows = int(np.diff(probes.distinct.start).max())
+        # Known from the shape of the probes alone, so that other probes of that shape share the compilation.
+        self.rows = max_rows(probes)
         share = max(len(devices), 1)
         self.size = -(-size // share) * share
 

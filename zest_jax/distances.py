@@ -56,7 +56,20 @@ def distance(
 
 
 def _align(a: Signature, b: Signature, how: AlignMethod | Alignment, metric: Metric) -> Alignment:
-    return how if isinstance(how, Alignment) else align(a, b, method=how, metric=metric)
+    if not isinstance(how, Alignment):
+        return align(a, b, method=how, metric=metric)
+    for signature, classes in ((a, how.a_classes), (b, how.b_classes)):
+        unique = np.unique(classes)
+        if len(unique) != len(classes) or len(unique) == 0 or unique[0] < 0 or unique[-1] >= signature.n_classes:
+            raise ValueError(
+                f"the alignment names classes {np.asarray(classes).tolist()[:10]} of {signature.label}; each must be one of its "
+                f"{signature.n_classes} and be named once"
+            )
+    if len(how.a_classes) != len(how.b_classes):
+        raise ValueError(
+            f"the alignment matches {len(how.a_classes)} classes with {len(how.b_classes)}; the numbers must agree"
+        )
+    return how
 
 
 def distance_matrix(

@@ -4,6 +4,7 @@ from typing import Literal
 
 import numpy as np
 
+from zest_jax.asking import change
 from zest_jax.blackbox.protocol import BlackBox
 from zest_jax.errors import ModelOutputError
 from zest_jax.probes.probe_set import ProbeSet
@@ -22,7 +23,8 @@ class ModelFits:
     Attributes:
         kind: what its outputs are, "logits" or "probabilities"; None before the first answers.
         first_outputs: its answers to the first batch, by which a resumed run knows it again.
-        pending: answers not fitted yet, in pieces, first in first out.
+        pending: the first query whose answer is still held, and the answers from there on, in pieces. One value, so that an
+            interrupt finds both old or both new.
         weights: [sum of K_i, classes] float32; r2, variance [refs, classes]; intercept the same or None. They are as large as
             the signature and filled in place, so that a large model is never held twice.
     """
@@ -31,7 +33,7 @@ class ModelFits:
         self.box, self.probes, self.targets, self.with_intercept = box, probes, targets, intercept
         self.kind: str | None = None
         self.first_outputs: np.ndarray | None = None
-        self.pending: list[np.ndarray] = []
+        self.pending: tuple[int, tuple[np.ndarray, ...]] = 0, ()
         # The first row of each reference's weights.
         self.rows = np.concatenate([[0], np.cumsum(probes.n_segments)])
         self._allocate(0)
@@ -43,9 +45,10 @@ class ModelFits:
         self.intercept = np.zeros((refs, classes), np.float32) if self.with_intercept else None
 
     @property
-    def waiting(self) -> int:
-        """How many answers wait."""
-        return sum(len(part) for part in self.pending)
+    def answered(self) -> int:
+        """How many queries are answered, those forgotten included."""
+        first, parts = self.pending
+        return first + sum(len(part) for part in parts)
 
     def add_answers(self, outputs: np.ndarray) -> None:
         """Take answers float32 [batch, classes]; on the first batch decide what they are."""
@@ -53,7 +56,8 @@ class ModelFits:
             self.first_outputs = outputs.copy()
             self.kind = self.box.returns if self.box.returns != "auto" else detect_kind(outputs)
             self._allocate(outputs.shape[1])
-        self.pending.append(self._to_targets(outputs))
+        first, parts = self.pending
+        self.pending = first, (*parts, self._to_targets(outputs))
 
     def _to_targets(self, outputs: np.ndarray) -> np.ndarray:
         """Turn outputs into what is fitted."""
@@ -70,11 +74,14 @@ class ModelFits:
             return logs - logs.mean(axis=1, keepdims=True)
         return outputs
 
-    def take(self, n: int) -> np.ndarray:
-        """Hand out the n answers that wait longest."""
-        joined = np.concatenate(self.pending)
-        self.pending = [joined[n:]]
-        return joined[:n]
+    def answers(self, start: int, stop: int) -> np.ndarray:
+        """What is to be fitted for queries start:stop, which must have been answered and not forgotten."""
+        first, parts = self.pending
+        return np.concatenate(parts)[start - first : stop - first]
+
+    def forget(self, stop: int) -> None:
+        """Drop the answers to the queries before `stop`."""
+        self.pending = stop, (self.answers(stop, self.answered),)
 
     def store(self, fits: LocalFits, start: int, stop: int) -> None:
         """Keep the fits of references start:stop."""
@@ -84,21 +91,22 @@ class ModelFits:
         if self.intercept is not None:
             self.intercept[start:stop] = fits.intercept
 
-    def tensors(self, references_done: int) -> dict[str, np.ndarray]:
-        """Everything that a checkpoint must hold when so many references are fitted."""
+    def tensors(self, references_done: int, queries_done: int) -> dict[str, np.ndarray]:
+        """Everything that a checkpoint must hold when so many references are fitted and so many queries answered."""
         assert self.first_outputs is not None
         tensors = {
             "weights": self.weights[: self.rows[references_done]],
             "r2": self.r2[:references_done],
             "variance": self.variance[:references_done],
-            "pending": np.concatenate(self.pending),
+            "pending": self.answers(int(self.probes.distinct.start[references_done]), queries_done),
             "first_outputs": self.first_outputs,
         }
         return tensors if self.intercept is None else {**tensors, "intercept": self.intercept[:references_done]}
 
     def restore(self, tensors: dict[str, np.ndarray], references_done: int, kind: str) -> None:
         """Undo `tensors`."""
-        self.kind, self.first_outputs, self.pending = kind, tensors["first_outputs"], [tensors["pending"]]
+        self.kind, self.first_outputs = kind, tensors["first_outputs"]
+        self.pending = int(self.probes.distinct.start[references_done]), (tensors["pending"],)
         self._allocate(self.first_outputs.shape[1])
         self.weights[: self.rows[references_done]] = tensors["weights"]
         self.r2[:references_done], self.variance[:references_done] = tensors["r2"], tensors["variance"]
@@ -112,8 +120,7 @@ class ModelFits:
         if before.shape[1] != outputs.shape[1]:
             return False
         rows = min(len(before), len(outputs))
-        spread = float(before.std(axis=0).mean()) + 1e-6 * float(np.abs(before).max(initial=0)) + 1e-30
-        return float(np.sqrt(np.mean((before[:rows] - outputs[:rows]) ** 2))) / spread < RESUME_TOLERANCE
+        return change(before[:rows], outputs[:rows]) < RESUME_TOLERANCE
 
 
 def detect_kind(outputs: np.ndarray) -> str:

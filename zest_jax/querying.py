@@ -7,15 +7,11 @@ from collections.abc import Iterator, Sequence
 import jax
 import numpy as np
 
-from zest_jax.asking import Composer, Mode, asker_of, check_box, shape_error
+from zest_jax.asking import Composer, Mode, asker_of, check_box
+from zest_jax.blackbox.batches import default_batch_size
 from zest_jax.blackbox.protocol import BlackBox, JaxBlackBox
 from zest_jax.probes.probe_set import ProbeSet
 from zest_jax.progress import progress_bar
-
-# Numbers that a batch of inputs holds by default. Measured in benchmarks/speed/sign.py: on CPU small batches stay in the
-# cache, accelerators want many inputs at once.
-BATCH_ELEMENTS = {"cpu": 2**18, "gpu": 2**24, "tpu": 2**24}
-MIN_BATCH = 16
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,49 +23,13 @@ class Batch:
     outputs: list[np.ndarray]
 
 
-def default_batch_size(input_shape: tuple[int, ...], boxes: Sequence[BlackBox], n_devices: int = 1) -> int:
-    """Choose a batch size from the size of an input, the backend, and the batch sizes that models insist on."""
-    fixed = [box.fixed_batch for box in boxes if box.fixed_batch]
-    wanted = BATCH_ELEMENTS.get(jax.default_backend(), 2**22) // math.prod(input_shape)
-    size = max(MIN_BATCH, 2 ** int(math.log2(max(wanted, 1)))) * n_devices
-    if fixed:
-        step = math.lcm(*fixed, n_devices)
-        size = max(1, size // step) * step
-    return size
-
-
-def ask_plain(box: BlackBox, inputs: np.ndarray, *, batch_size: int | None = None) -> np.ndarray:
-    """Ask a model about plain inputs, batch by batch; the last batch is filled up so that one shape is enough.
-
-    Args:
-        inputs: [n, H, W, C], uint8 or float in [0, 1].
-
-    Returns:
-        outputs [n, classes] float32.
-    """
-    size = min(batch_size or default_batch_size(inputs.shape[1:], [box]), max(len(inputs), 1))
-    if box.fixed_batch:
-        size = max(1, size // box.fixed_batch) * box.fixed_batch
-    answers = []
-    for start in range(0, len(inputs), size):
-        part = inputs[start : start + size]
-        plain = part.astype(np.float32) / np.float32(255) if part.dtype == np.uint8 else part.astype(np.float32)
-        full = np.concatenate([plain, np.repeat(plain[-1:], size - len(plain), axis=0)])
-        answer = np.concatenate(
-            [np.asarray(box(full[i : i + (box.fixed_batch or size)])) for i in range(0, size, box.fixed_batch or size)]
-        )
-        if answer.ndim != 2 or len(answer) != size:
-            raise shape_error(box, answer.shape, size)
-        answers.append(answer[: len(part)].astype(np.float32))
-    return np.concatenate(answers)
-
-
 def query(
     box: BlackBox,
     probes: ProbeSet,
     *,
     batch_size: int | None = None,
     mode: Mode = "auto",
+    check: bool = True,
     devices: Sequence[jax.Device] | None = None,
     progress: bool | None = None,
 ) -> np.ndarray:
@@ -86,7 +46,7 @@ def query(
     check_box(box)
     with progress_bar(f"asking {box.label}", probes.n_queries, unit="queries", show=progress) as update:
         answers = []
-        for batch in stream([box], probes, batch_size=batch_size, mode=mode, devices=devices):
+        for batch in stream([box], probes, batch_size=batch_size, mode=mode, check=check, devices=devices):
             answers.append(batch.outputs[0])
             update(batch.stop)
     return np.concatenate(answers)[probes.distinct.inverse]
@@ -100,6 +60,7 @@ def stream(
     mode: Mode = "auto",
     devices: Sequence[jax.Device] | None = None,
     first: int = 0,
+    check: bool = True,
 ) -> Iterator[Batch]:
     """Ask several models the distinct questions of a probe set, in order, composing each batch once.
 
@@ -111,6 +72,7 @@ def stream(
             (the default: measured faster). "callback": inside the compiled function, through `jax.pure_callback`.
         devices: which devices share the work, by default all local ones. Composition for host models uses the first.
         first: query to begin with, to go on with an interrupted run.
+        check: ask the first batch twice more, as it was and rearranged, to find models that are not deterministic.
 
     Yields:
         Batch, with outputs checked: two-dimensional, always the same number of classes, finite.
@@ -143,8 +105,8 @@ def stream(
         outputs = [asker.finish(prepared) for asker, prepared in zip(askers, current, strict=True)]
         for asker, answer in zip(askers, outputs, strict=True):
             asker.check(answer, start, stop, probes)
-            if start == first:
-                asker.check_repeats(composer, answer, start)
+            if check and start == first:
+                asker.check_repeats(answer, start)
         yield Batch(start, stop, [answer[: stop - start] for answer in outputs])
 
 

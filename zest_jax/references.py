@@ -5,6 +5,7 @@ from typing import Literal
 
 import numpy as np
 
+from zest_jax.blackbox.batches import ask_plain
 from zest_jax.blackbox.protocol import BlackBox
 
 ReferenceMethod = Literal["random", "stratified", "first"]
@@ -87,8 +88,6 @@ def _classes(inputs: np.ndarray, labels: np.ndarray | Sequence[int] | None, mode
         raise ValueError(
             "stratified references need `labels` (one class per input) or a `model` whose predictions serve as classes"
         )
-    from zest_jax.querying import ask_plain
-
     return ask_plain(model, inputs).argmax(axis=1)
 
 

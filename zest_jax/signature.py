@@ -13,6 +13,7 @@ from safetensors import SafetensorError
 
 from zest_jax.atomic import atomic_write
 from zest_jax.errors import DegenerateSignatureError, FileFormatError
+from zest_jax.safetensors_header import safetensors_metadata
 from zest_jax.version import __version__
 
 FORMAT = "zest-signature"
@@ -69,6 +70,15 @@ class Signature:
             raise ValueError(
                 f"`weights` has {rows} rows but the segment counts add up to {int(self.segment_counts.sum())}"
             )
+        if not np.isfinite(self.weights).all():
+            raise ValueError(f"`weights` of {self.label} holds NaN or infinite values; a signature needs finite ones")
+        expected = (len(self.segment_counts), classes)
+        for name in ("r2", "variance", "intercept"):
+            value = getattr(self, name)
+            if value is not None and value.shape != expected:
+                raise ValueError(
+                    f"`{name}` has shape {value.shape}; {len(self.segment_counts)} references need {expected}"
+                )
         if self.class_names is not None and len(self.class_names) != classes:
             raise ValueError(
                 f"{self.label} has {classes} outputs but {len(self.class_names)} class names; give one name per output, in order"
@@ -216,12 +226,13 @@ def read_tensors(
     """Read a safetensors file whose metadata says `format: kind`; returns tensors and metadata."""
     path = Path(path)
     data = path.read_bytes()
+    header = safetensors_metadata(path)
     try:
         tensors = safetensors.numpy.load(data)
-        size = int.from_bytes(data[:8], "little")
-        header = json.loads(data[8 : 8 + size]).get("__metadata__", {})
     except (SafetensorError, ValueError) as error:
         raise FileFormatError(f"{path} is not {name}, or is truncated ({error}); {remedy}") from error
+    if header is None:
+        raise FileFormatError(f"{path} is not {name}, or is truncated; {remedy}")
     if header.get("format") != kind:
         raise FileFormatError(f"{path} is a safetensors file but not {name}; {remedy}")
     return tensors, header

@@ -14,7 +14,7 @@ import jax
 import numpy as np
 import safetensors.numpy
 
-from zest_jax.asking import Mode
+from zest_jax.asking import Mode, check_box
 from zest_jax.atomic import atomic_write
 from zest_jax.blackbox.protocol import BlackBox
 from zest_jax.blocks import Blocks, block_size, check_determined
@@ -28,6 +28,8 @@ from zest_jax.solving import SolveSettings
 
 # Seconds between two saves of a checkpoint.
 CHECKPOINT_EVERY = 10.0
+# They are further apart when saving takes long: at least this many times as long as a save took.
+CHECKPOINT_SHARE = 50
 CHECKPOINT_FORMAT = "zest-partial"
 
 
@@ -37,6 +39,7 @@ def sign(
     *,
     batch_size: int | None = None,
     mode: Mode = "auto",
+    check: bool = True,
     ridge: float = 0.0,
     intercept: bool = False,
     kernel_width: float | None = None,
@@ -52,7 +55,7 @@ def sign(
     Args:
         box: the model (`from_flax`, `from_torch`, `from_onnx`, ...).
         probes: what to ask. Only signatures from the same ProbeSet can be compared.
-        batch_size, mode, devices: see `zest_jax.querying.stream`.
+        batch_size, mode, check, devices: see `zest_jax.querying.stream`.
         ridge, intercept, kernel_width, underdetermined, solver: see `SolveSettings`; the defaults are the paper's.
         targets: what is fitted. "as-is", the outputs as the model gives them (the authors fit logits); "probabilities", their
             softmax unless the model already answers with probabilities; "logits", their logarithm, centred per input, when
@@ -78,6 +81,7 @@ def sign(
         probes,
         batch_size=batch_size,
         mode=mode,
+        check=check,
         ridge=ridge,
         intercept=intercept,
         kernel_width=kernel_width,
@@ -96,6 +100,7 @@ def sign_many(
     *,
     batch_size: int | None = None,
     mode: Mode = "auto",
+    check: bool = True,
     ridge: float = 0.0,
     intercept: bool = False,
     kernel_width: float | None = None,
@@ -116,9 +121,13 @@ def sign_many(
         ridge=ridge, intercept=intercept, kernel_width=kernel_width, underdetermined=underdetermined, solver=solver
     )
     devices = list(devices or jax.local_devices())
+    if not boxes:
+        raise ValueError("no models were given; pass at least one black box")
+    for box in boxes:
+        check_box(box)
     check_determined(probes, settings)
     run = _Run(boxes, probes, settings, targets, Path(checkpoint) if checkpoint is not None else None)
-    options = {"batch_size": batch_size, "mode": mode, "devices": devices}
+    options = {"batch_size": batch_size, "mode": mode, "devices": devices, "check": check}
     first = run.queries_done
     if first:
         run.check_same_models(next(stream(boxes, probes, **options)).outputs)
@@ -152,7 +161,7 @@ class _Run:
         self.models = [ModelFits(box, probes, targets, intercept=settings.intercept) for box in boxes]
         self.blocks: Blocks | None = None
         self.references_done = 0
-        self.saved_at, self.saved_queries = time.monotonic(), 0
+        self.saved_at, self.saved_queries, self.save_every = time.monotonic(), 0, CHECKPOINT_EVERY
         identity = {
             "probe_hash": probes.hash,
             "models": [box.label for box in boxes],
@@ -168,8 +177,8 @@ class _Run:
 
     @property
     def queries_done(self) -> int:
-        """Queries answered so far: those of the fitted references, and those that wait."""
-        return int(self.probes.distinct.start[self.references_done]) + self.models[0].waiting
+        """Queries that every model has answered."""
+        return min(model.answered for model in self.models)
 
     def add_answers(self, outputs: list[np.ndarray]) -> None:
         for model, answers in zip(self.models, outputs, strict=True):
@@ -183,9 +192,13 @@ class _Run:
             self.blocks = Blocks(self.probes, self.settings, devices, size)
         answered = int(np.searchsorted(self.probes.distinct.start, self.queries_done, side="right")) - 1
         while (block := self.blocks.next_complete(self.references_done, answered)) is not None:
+            begin, end = (int(self.probes.distinct.start[i]) for i in (block.start, block.stop))
             for model in self.models:
-                model.store(self.blocks.fit(block, model.take(block.queries)), block.start, block.stop)
+                model.store(self.blocks.fit(block, model.answers(begin, end)), block.start, block.stop)
+            # The one step that counts the block as done: an interrupt before it loses the fits, not the answers.
             self.references_done = block.stop
+            for model in self.models:
+                model.forget(end)
 
     def check_same_models(self, outputs: list[np.ndarray]) -> None:
         for model, now in zip(self.models, outputs, strict=True):
@@ -196,7 +209,7 @@ class _Run:
                 )
 
     def save_now_and_then(self) -> None:
-        if time.monotonic() - self.saved_at > CHECKPOINT_EVERY:
+        if time.monotonic() - self.saved_at > self.save_every:
             self._save()
 
     @contextlib.contextmanager
@@ -207,13 +220,15 @@ class _Run:
             self._save()
 
     def _save(self) -> None:
-        self.saved_at = time.monotonic()
-        if self.path is None or self.queries_done == self.saved_queries:
+        self.saved_at = start = time.monotonic()
+        # An interrupt may have come between two models: what not all have answered is asked again.
+        queries_done = self.queries_done
+        if self.path is None or queries_done == self.saved_queries:
             return
         tensors = {
             f"{i}.{name}": np.ascontiguousarray(value)
             for i, model in enumerate(self.models)
-            for name, value in model.tensors(self.references_done).items()
+            for name, value in model.tensors(self.references_done, queries_done).items()
         }
         header = {
             "format": CHECKPOINT_FORMAT,
@@ -223,7 +238,8 @@ class _Run:
         }
         with atomic_write(self.path) as file:
             file.write(safetensors.numpy.save(tensors, metadata=header))
-        self.saved_queries = self.queries_done
+        self.saved_queries = queries_done
+        self.save_every = max(CHECKPOINT_EVERY, CHECKPOINT_SHARE * (time.monotonic() - start))
 
     def _resume(self, path: Path) -> None:
         tensors, header = read_tensors(path, CHECKPOINT_FORMAT, "a checkpoint of `sign`", "delete it to start anew")

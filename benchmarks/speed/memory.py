@@ -3,8 +3,10 @@
     python -m benchmarks.speed.memory
 
 N = 128 references, L = 1000 masks. Each size runs in a process of its own, which loads the model, resets the kernel's
-high-water mark of resident memory, answers three batches (that peak is the model's own), resets it again, loads the probes
-and signs. Linux only, because of that mark. At 32: the golden `victim.onnx`. At 224: a pooled linear model
+high-water mark of resident memory, answers three batches (that peak is the model's own), resets it again, loads the
+probes and signs with a checkpoint, as `zest sign` does. Linux only, because of that mark.
+
+At 32: the golden `victim.onnx`. At 224: a pooled linear model
 with 1000 classes, because 128,000 answers of a real network would take hours and its own memory is not what is measured;
 composition, buffers and fits are those of any 1000-class model. Expected: <= 300 MiB at 32, <= 1 GiB at 224. Takes about ten
 minutes on two cores.
@@ -27,8 +29,8 @@ import tyro
 import zest_jax as zest
 from benchmarks.photographs import crops, golden_images
 from benchmarks.record import ROOT, command, environment, write
+from zest_jax.blackbox.batches import default_batch_size
 from zest_jax.data import load_images
-from zest_jax.querying import default_batch_size
 
 GOLDEN = ROOT / "tests" / "golden"
 CLASSES = 1000
@@ -113,7 +115,7 @@ def measure(size: int, path: pathlib.Path) -> dict[str, Any]:
     own = peak()
     reset_peak()
     start = time.perf_counter()
-    zest.sign(box, zest.ProbeSet.load(path), progress=True)
+    zest.sign(box, zest.ProbeSet.load(path), progress=True, checkpoint=path.with_suffix(".partial"))
     return {
         "model": box.label,
         "batch_size": batch,

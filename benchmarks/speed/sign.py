@@ -31,9 +31,9 @@ import zest_jax as zest
 from benchmarks.photographs import golden_images
 from benchmarks.record import ROOT, command, environment, write
 from tests.golden.flax_twin import flax_twin
+from zest_jax.blackbox.batches import default_batch_size
 from zest_jax.blackbox.protocol import HostBlackBox, JaxBlackBox
 from zest_jax.data import load_images
-from zest_jax.querying import default_batch_size
 
 GOLDEN = ROOT / "tests" / "golden"
 

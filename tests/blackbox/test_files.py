@@ -4,8 +4,10 @@ import sys
 
 import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
-from zest_jax.blackbox import file_identity, load_model
+from zest_jax import image_probes, sign
+from zest_jax.blackbox import FileKind, file_identity, from_callable, load_model, recognise
 from zest_jax.errors import FileFormatError
 
 MODULE = """
@@ -120,6 +122,7 @@ def test_settings_that_do_not_apply_are_named(references, answers):
         ("cut.pt", b"PK\x03\x04" + bytes(200), "begins like a PyTorch file but is truncated or damaged"),
         ("text.onnx", b"\x08\x09 and then something else", "is not an ONNX model|is a truncated ONNX model"),
         ("cut.safetensors", (10_000).to_bytes(8, "little") + b'{"a":', "is a truncated or damaged safetensors file"),
+        ("deep.safetensors", (200_005).to_bytes(8, "little") + b'{"a":' + b"[" * 200_000, "is a truncated or damaged"),
         ("fake.safetensors", b"hello, this is text", "is not a safetensors file, whatever its name says"),
         ("array.npy", b"\x93NUMPY\x01\x00" + bytes(80), "is a NumPy array, not a model"),
     ],
@@ -130,11 +133,23 @@ def test_foreign_and_damaged_files_are_named(tmp_path, name, content, text):
         load_model(tmp_path / name)
 
 
-def test_signatures_and_probe_sets_given_by_mistake_are_named(tmp_path, answers):
+def test_signatures_and_probe_sets_given_by_mistake_are_named(tmp_path, images, answers):
+    probes = image_probes(images, 2, 40, segmenter="grid", segmenter_settings={"rows": 2, "columns": 2})
+    box = from_callable(lambda x: x.mean((1, 2)))
+    sign(box, probes, checkpoint=tmp_path / "run.partial").save(tmp_path / "victim.sig")
+    with pytest.raises(FileFormatError, match=r"victim\.sig is a signature, not a model; .*`zest distance`"):
+        load_model(tmp_path / "victim.sig")
+    with pytest.raises(FileFormatError, match=r"run\.partial is the checkpoint of an unfinished `zest sign`, not a"):
+        load_model(tmp_path / "run.partial")
     with pytest.raises(
         FileFormatError, match=r"probes\.npz is a NumPy archive with the arrays .*: a signature, a probe set"
     ):
         load_model(answers.model("victim").parents[1] / "probes.npz")
+
+
+def test_weights_with_metadata_of_others_are_weights(tmp_path):
+    save_file({"w": np.zeros(2)}, tmp_path / "weights.safetensors", metadata={"format": "pt"})
+    assert recognise(tmp_path / "weights.safetensors") is FileKind.SAFETENSORS
 
 
 def test_other_zip_archives_are_refused(tmp_path):

@@ -24,6 +24,12 @@ class Net(nnx.Module):
         return self.heads[0](self.dropout(nnx.relu(self.norm(self.conv(x)))).mean((1, 2)))
 
 
+def evaluated(seed=0, **settings):
+    model = Net(nnx.Rngs(seed), **settings)
+    model.eval()
+    return model
+
+
 class LinenNet(linen.Module):
     @linen.compact
     def __call__(self, x, train=False):
@@ -42,13 +48,13 @@ def test_the_flax_twin_agrees_with_onnxruntime_and_the_golden_logits(answers, na
 
 
 def test_the_model_answers_as_it_does_itself(images):
-    model = Net(nnx.Rngs(0))
-    model.eval()
+    model = evaluated()
     np.testing.assert_allclose(from_flax(model)(images), model(jnp.asarray(images)), atol=1e-5)
 
 
 def test_models_of_one_architecture_share_one_compilation(images):
-    first, second = (from_flax(Net(nnx.Rngs(seed)), label=f"seed {seed}") for seed in (0, 1))
+    # A rate that no other test uses: its first question has to compile.
+    first, second = (from_flax(evaluated(seed, dropout=0.125), label=f"seed {seed}") for seed in (0, 1))
     assert first.apply == second.apply
     assert hash(first.apply) == hash(second.apply)
     TRACES.clear()
@@ -57,23 +63,37 @@ def test_models_of_one_architecture_share_one_compilation(images):
 
 
 def test_models_of_different_architecture_do_not_share():
-    assert from_flax(Net(nnx.Rngs(0))).apply != from_flax(Net(nnx.Rngs(0), dropout=0.5)).apply
+    assert from_flax(evaluated()).apply != from_flax(evaluated(dropout=0.5)).apply
 
 
 def test_asking_in_training_mode_leaves_the_model_as_it_was(images):
     model = Net(nnx.Rngs(0), dropout=0.5)
     model.train()
     before = jax.tree.map(np.asarray, nnx.to_pure_dict(nnx.state(model, nnx.BatchStat)))
-    box = from_flax(model)
+    with pytest.warns(UserWarning, match="Net is in training mode"):
+        box = from_flax(model)
     first = box(images)
     box.apply(box.state, jnp.asarray(images))  # not under jit
     np.testing.assert_array_equal(box(images), first)
     jax.tree.map(np.testing.assert_array_equal, before, nnx.to_pure_dict(nnx.state(model, nnx.BatchStat)))
 
 
+def test_training_mode_is_warned_of_by_name(recwarn):
+    model = Net(nnx.Rngs(0), dropout=0.5)
+    with pytest.warns(
+        UserWarning,
+        match=r"suspect is in training mode \(1 BatchNorm with use_running_average=False, 1 Dropout with "
+        r"deterministic=False\): .*`model\.eval\(\)`",
+    ):
+        from_flax(model, label="suspect")
+    recwarn.clear()
+    from_flax(evaluated(dropout=0.5))
+    from_flax(nnx.Sequential(nnx.Linear(3, 10, rngs=nnx.Rngs(0)), nnx.Dropout(0.0)))  # changes nothing
+    assert not recwarn.list
+
+
 def test_later_training_does_not_change_the_black_box(images):
-    model = Net(nnx.Rngs(0))
-    model.eval()
+    model = evaluated()
     box = from_flax(model)
     before = box(images)
     model.heads[0].kernel[...] = jnp.zeros((4, 10))

@@ -86,6 +86,25 @@ def test_a_callable_that_raises_is_named(images):
         from_callable(broken)(images)
 
 
+@pytest.mark.parametrize("n", [1, 4, 6])
+def test_a_callable_of_one_batch_size_answers_any_number(images, n):
+    sizes = []
+
+    def fixed(x):
+        sizes.append(len(x))
+        return scores(WEIGHTS, x)
+
+    box = from_callable(fixed, fixed_batch=4)
+    expected = scores(WEIGHTS, images[:n])
+    np.testing.assert_allclose(box(images[:n]), expected, atol=1e-5)
+    np.testing.assert_allclose(box.ask(images[:n]), expected, atol=1e-5)
+    assert set(sizes) == {4}
+
+
+def test_no_inputs_are_answered_by_no_rows(images):
+    assert from_callable(lambda x: x.mean((1, 2)))(images[:0]).shape == (0, 3)
+
+
 def test_settings_and_labels_are_kept():
     box = from_callable(
         lambda x: x.mean((1, 2)), label="scores", class_names=["cat", "dog"], returns="probabilities", fixed_batch=8

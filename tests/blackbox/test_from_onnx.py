@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from zest_jax.blackbox import file_identity, from_onnx
-from zest_jax.errors import FileFormatError, MissingExtraError, ModelOutputError
+from zest_jax.blackbox.external_data import external_locations
+from zest_jax.errors import FileFormatError, MissingExtraError, ModelOutputError, UnsafeFileError
 
 pytest.importorskip("onnxruntime")
 onnx = pytest.importorskip("onnx")
@@ -14,20 +15,34 @@ WEIGHTS = np.random.default_rng(1).standard_normal((3, 10)).astype(np.float32)
 FLOAT, HALF, BYTE = TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.UINT8
 
 
-def small_model(shape, *, dtype=FLOAT, channels_axis=1, more_outputs=(), more_inputs=(), metadata=None):
+def small_model(
+    shape,
+    *,
+    dtype=FLOAT,
+    channels_axis=1,
+    more_outputs=(),
+    more_inputs=(),
+    metadata=None,
+    classes=10,
+    open_classes=False,
+):
     """Bytes of an ONNX model: the mean over pixels, cast to float32, times `WEIGHTS`."""
     spatial = [2, 3] if channels_axis == 1 else [1, 2]
     nodes = [
         helper.make_node("Cast", ["x"], ["float"], to=FLOAT),
         helper.make_node("ReduceMean", ["float"], ["features"], axes=spatial, keepdims=0),
-        helper.make_node("MatMul", ["features", "weights"], ["scores"]),
+        helper.make_node("MatMul", ["features", "weights"], ["all" if open_classes else "scores"]),
     ]
+    initializers = [numpy_helper.from_array(WEIGHTS[:, :classes], "weights")]
+    if open_classes:  # by a node that could drop some: ONNX Runtime infers their number otherwise
+        nodes.append(helper.make_node("Compress", ["all", "kept"], ["scores"], axis=1))
+        initializers.append(numpy_helper.from_array(np.ones(classes, bool), "kept"))
     batch = shape[0]
-    outputs = [helper.make_tensor_value_info("scores", FLOAT, [batch, 10])]
+    outputs = [helper.make_tensor_value_info("scores", FLOAT, [batch, None if open_classes else classes])]
     outputs += [helper.make_tensor_value_info(name, FLOAT, dims) for name, dims in more_outputs]
     inputs = [helper.make_tensor_value_info("x", dtype, shape)]
     inputs += [helper.make_tensor_value_info(name, FLOAT, [1]) for name in more_inputs]
-    graph = helper.make_graph(nodes, "small", inputs, outputs, [numpy_helper.from_array(WEIGHTS, "weights")])
+    graph = helper.make_graph(nodes, "small", inputs, outputs, initializers)
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=9)
     helper.set_model_props(model, metadata or {})
     return model.SerializeToString()
@@ -84,6 +99,7 @@ def test_a_fixed_batch_is_detected_and_any_number_can_be_asked(images, batch):
     box = from_onnx(small_model([batch, 3, 8, 8]))
     assert box.fixed_batch == batch
     np.testing.assert_allclose(box(images), wanted(images), atol=1e-5)
+    np.testing.assert_allclose(box.ask(images.transpose(0, 3, 1, 2)), wanted(images), atol=1e-5)
 
 
 def test_uint8_models_get_pixels(images):
@@ -137,20 +153,130 @@ def test_a_model_without_scores_is_refused():
 
 
 @pytest.mark.parametrize(
-    ("key", "text"), [("classes", '["cat", "dog"]'), ("names", "{0: 'cat', 1: 'dog'}"), ("labels", "('cat', 'dog')")]
+    ("key", "text"),
+    [
+        ("classes", '["cat", "dog"]'),
+        ("labels", "('cat', 'dog')"),
+        ("names", "{0: 'cat', 1: 'dog'}"),
+        ("names", "{1: 'dog', 0: 'cat'}"),
+        ("names", '{"1": "dog", "0": "cat"}'),
+        ("class_names", '{"dog": 1, "cat": 0}'),
+    ],
 )
 def test_class_names_are_read_from_the_metadata(key, text):
-    box = from_onnx(small_model(["n", 3, 8, 8], metadata={key: text}))
-    assert box.class_names == ("cat", "dog")
-    assert from_onnx(small_model(["n", 3, 8, 8], metadata={key: text}), class_names=["a", "b"]).class_names == (
-        "a",
-        "b",
-    )
+    model = small_model(["n", 3, 8, 8], classes=2, metadata={key: text})
+    assert from_onnx(model).class_names == ("cat", "dog")
+    assert "class_names_ignored" not in from_onnx(model).settings
+    assert from_onnx(model, class_names=["a", "b"]).class_names == ("a", "b")
 
 
-@pytest.mark.parametrize("text", ["", "cat dog", "17", "__import__('os')"])
-def test_metadata_that_are_no_class_names_are_passed_over(text):
-    assert from_onnx(small_model(["n", 3, 8, 8], metadata={"names": text})).class_names is None
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("cat dog", "neither JSON nor a Python literal"),
+        ("__import__('os')", "neither JSON nor a Python literal"),
+        ("17", "no list of names"),
+        ("[1, 2]", "no list of names"),
+        ('["cat", ["dog"]]', "no list of names"),
+        ("{[0]: 'cat'}", "neither JSON nor a Python literal"),
+        ("{'a': 'cat', 'b': 'dog'}", "no list of names"),
+        ("{1: 'cat', 2: 'dog'}", "the indices of its 2 names are not 0 to 1"),
+        ('{"cat": 0, "dog": 0}', "the indices of its 2 names are not 0 to 1"),
+        ('["cat", "dog", "cow"]', "3 names for 2 classes"),
+        ("[" * 100_000, "neither JSON nor a Python literal"),
+        ("-" * 100_000 + "1", "neither JSON nor a Python literal"),
+        (f'["cat", "{"d" * 1_000_000}"]', "1000011 characters, more than 1000000"),
+    ],
+)
+def test_metadata_that_are_no_class_names_are_ignored_with_the_reason(text, why):
+    box = from_onnx(small_model(["n", 3, 8, 8], classes=2, metadata={"names": text}))
+    assert box.class_names is None
+    assert box.settings["class_names_ignored"].startswith(f"`names` in the metadata: {why}")
+
+
+def test_blank_metadata_are_not_worth_a_word():
+    box = from_onnx(small_model(["n", 3, 8, 8], classes=2, metadata={"names": " "}))
+    assert box.class_names is None
+    assert "class_names_ignored" not in box.settings
+
+
+def test_names_of_a_model_that_leaves_the_classes_open_are_held_against_its_first_answer(images):
+    metadata = {"names": '["cat", "dog"]'}
+    for classes, expected in ((2, ("cat", "dog")), (3, None)):
+        box = from_onnx(small_model(["n", 3, 8, 8], classes=classes, open_classes=True, metadata=metadata))
+        assert box.class_names == ("cat", "dog")
+        box(images)
+        assert box.class_names == expected
+    assert box.settings["class_names_ignored"] == "2 names for 3 classes"
+
+
+def with_external_weights(folder, location="weights.bin", values=WEIGHTS):
+    """Write `small_model` with its weights outside; return the paths of model and weights."""
+    model = onnx.load_from_string(small_model(["n", 3, 8, 8]))
+    onnx.external_data_helper.set_external_data(model.graph.initializer[0], location, length=WEIGHTS.nbytes)
+    model.graph.initializer[0].ClearField("raw_data")
+    (folder / "suspect.onnx").write_bytes(model.SerializeToString())
+    weights = folder / location
+    weights.parent.mkdir(parents=True, exist_ok=True)
+    weights.write_bytes(values.tobytes())
+    return folder / "suspect.onnx", weights
+
+
+def test_external_weights_are_part_of_the_identity(tmp_path, images):
+    path, weights = with_external_weights(tmp_path, "data/weights.bin")
+    box = from_onnx(path)
+    np.testing.assert_allclose(box(images), wanted(images), atol=1e-5)
+    assert box.settings["external_data"] == ["data/weights.bin"]
+    weights.write_bytes((2 * WEIGHTS).tobytes())
+    other = from_onnx(path)
+    np.testing.assert_allclose(other(images), 2 * wanted(images), atol=1e-5)
+    hashes = {b.settings["file_sha256"] for b in (box, other)} | {file_identity(path)}
+    assert len(hashes) == 3
+    assert other.settings["file_sha256"] == file_identity(path, weights)
+
+
+@pytest.mark.parametrize("location", ["../weights.bin", "sub/../../weights.bin", "/tmp/weights.bin", r"..\w", r"C:\w"])
+def test_external_weights_outside_the_folder_are_refused(tmp_path, location):
+    (tmp_path / "model").mkdir()
+    path, _ = with_external_weights(tmp_path / "model")
+    model = onnx.load(path, load_external_data=False)
+    model.graph.initializer[0].external_data[0].value = location
+    path.write_bytes(model.SerializeToString())
+    (tmp_path / "weights.bin").write_bytes(WEIGHTS.tobytes())
+    with pytest.raises(UnsafeFileError, match=r"suspect\.onnx takes weights from .*, outside its own folder"):
+        from_onnx(path)
+
+
+def test_external_weights_must_be_there(tmp_path):
+    path, weights = with_external_weights(tmp_path)
+    weights.unlink()
+    with pytest.raises(FileFormatError, match=r"takes weights from 'weights\.bin', which is not beside it; copy that"):
+        from_onnx(path)
+    with pytest.raises(FileFormatError, match=r"bytes .* take weights from 'weights\.bin'; give the path of the model"):
+        from_onnx(path.read_bytes())
+
+
+def test_external_weights_are_found_wherever_a_tensor_can_be():
+    def tensor(name):
+        found = numpy_helper.from_array(WEIGHTS, name)
+        onnx.external_data_helper.set_external_data(found, f"{name}.bin")
+        found.ClearField("raw_data")
+        return found
+
+    def constant(name):
+        return helper.make_node("Constant", [], [name], value=tensor(name))
+
+    branch = helper.make_graph([constant("then")], "branch", [], [], [tensor("inner")])
+    nodes = [constant("outer"), helper.make_node("If", ["c"], ["y"], then_branch=branch, else_branch=branch)]
+    function = helper.make_function("d", "f", [], ["y"], [constant("function")], [helper.make_opsetid("", 13)])
+    sparse = helper.make_sparse_tensor(tensor("values"), tensor("indices"), [3, 10])
+    graph = helper.make_graph(nodes, "g", [], [], [tensor("weights")], sparse_initializer=[sparse])
+    model = helper.make_model(graph, functions=[function]).SerializeToString()
+    names = ("then", "inner", "outer", "function", "values", "indices", "weights")
+    assert external_locations(model) == {f"{name}.bin" for name in names}
+    assert external_locations(small_model(["n", 3, 8, 8])) == set()
+    with pytest.raises(ValueError, match=r"a model is longer than what it is in"):
+        external_locations(model[:-1])
 
 
 def test_inputs_of_another_size_are_refused_with_the_size_wanted(images):

@@ -29,6 +29,7 @@ class Several(nn.Module):
     def __init__(self, pack):
         super().__init__()
         self.pack = pack
+        self.eval()
 
     def forward(self, x):
         features = x.mean((2, 3))
@@ -71,15 +72,23 @@ def test_precision_and_mode_are_kept(images):
     assert box(images).dtype == np.float32
     assert (box.settings["dtype"], box.settings["device"], box.settings["training"]) == ("bfloat16", "cpu", False)
     training = nn.Sequential(net(), nn.Dropout(0.5)).train()
-    noisy = from_torch(training)
+    with pytest.warns(UserWarning, match=r"Sequential is in training mode \(1 Dropout\): .*`model\.eval\(\)`"):
+        noisy = from_torch(training)
     assert noisy.settings["training"] is True
     assert np.abs(noisy(images) - noisy(images)).max() > 0
     assert training.training
 
 
+def test_a_module_in_evaluation_mode_is_not_warned_of(recwarn):
+    from_torch(nn.Sequential(net(), nn.Dropout(0.5)).eval())
+    from_torch(lambda x: x.mean((2, 3)))
+    assert not recwarn.list
+
+
 def test_running_statistics_are_not_updated_by_timing(images):
     module = nn.Sequential(nn.BatchNorm2d(3), nn.AdaptiveAvgPool2d(1), nn.Flatten()).train()
-    box = from_torch(module)
+    with pytest.warns(UserWarning, match=r"Sequential is in training mode \(1 BatchNorm2d\)"):
+        box = from_torch(module)
     box(images)
     assert module[0].num_batches_tracked == 1
     assert box.settings["channels_last"] is False

@@ -78,5 +78,11 @@ def test_fixed_batches_answer_any_number_of_inputs_in_order(n):
         return part * 2
 
     inputs = np.arange(n, dtype=np.float32)[:, None]
-    np.testing.assert_array_equal(in_fixed_batches(ask, inputs, 3), inputs * 2)
+    np.testing.assert_array_equal(in_fixed_batches(ask, inputs, 3, "suspect"), inputs * 2)
     assert set(sizes) == {3}
+
+
+@pytest.mark.parametrize("answer", [np.zeros((4, 2)), np.zeros(3)])
+def test_fixed_batches_of_a_wrong_number_of_rows_are_refused(answer):
+    with pytest.raises(ModelOutputError, match=r"suspect answered a batch of 3 inputs with \(.*\); one row of class"):
+        in_fixed_batches(lambda part: answer, np.zeros((4, 2)), 3, "suspect")

@@ -108,5 +108,5 @@ def test_one_super_pixel_everywhere_warns(zest, session, here):
         "--segmenter", "grid", "--segmenter-settings", "rows=1,columns=1",
     )  # fmt: skip
     assert code == 0
-    assert "warning: all 2 references have a single segment (K = 1)" in err
+    assert "warning: 2 of 2 references have a single segment (K = 1)" in err
     assert "Traceback" not in err

@@ -120,6 +120,20 @@ def test_image_cut_off_in_the_middle_is_named(folder_with_bad_files):
         load_images(folder_with_bad_files)
 
 
+def test_a_file_of_a_format_that_is_not_read_is_refused_whatever_its_ending(tmp_path):
+    Image.fromarray(noise(8, 8, 3)).save(tmp_path / "a.eps")
+    (tmp_path / "a.eps").rename(tmp_path / "a.png")
+    with pytest.raises(
+        FileFormatError, match=r"a\.png cannot be read as an image: it is of no image format known here"
+    ):
+        load_images(tmp_path)
+
+
+def test_formats_that_are_read_may_bear_each_others_endings(tmp_path):
+    save(tmp_path / "a.png", noise(8, 8, 3), format="JPEG")
+    assert load_images(tmp_path).images.shape == (1, 8, 8, 3)
+
+
 def test_skip_bad_leaves_unreadable_files_out_and_tells(folder_with_bad_files):
     told = []
     pool = load_images(folder_with_bad_files, skip_bad=True, on_skip=lambda name, reason: told.append((name, reason)))

@@ -1,3 +1,4 @@
+import contextlib
 import json
 
 import numpy as np
@@ -95,6 +96,12 @@ def test_a_foreign_npz_is_refused(tmp_path):
         ProbeSet.load(tmp_path / "x.npz")
 
 
+def test_a_plain_array_is_refused(tmp_path):
+    np.save(tmp_path / "x.npy", np.zeros(3))
+    with pytest.raises(FileFormatError, match="cannot be read as a probe set"):
+        ProbeSet.load(tmp_path / "x.npy")
+
+
 def test_a_pickle_in_an_npz_is_not_loaded(tmp_path):
     np.savez(tmp_path / "x.npz", header=np.array([{"a": 1}], dtype=object))
     with pytest.raises(FileFormatError, match="cannot be read as a probe set"):
@@ -111,6 +118,17 @@ def test_changed_contents_are_noticed(tmp_path):
     np.savez(path, **contents)
     with pytest.raises(FileFormatError, match="is damaged: its contents hash to"):
         ProbeSet.load(path)
+
+
+def test_flipped_bytes_never_pass_and_always_say_so(tmp_path):
+    path = tmp_path / "probes.npz"
+    probes = ProbeSet.from_arrays(**arrays())
+    probes.save(path)
+    data = path.read_bytes()
+    for at in range(0, len(data), 7):
+        path.write_bytes(data[:at] + bytes([data[at] ^ 0xFF]) + data[at + 1 :])
+        with contextlib.suppress(FileFormatError):
+            assert ProbeSet.load(path).hash == probes.hash
 
 
 def test_a_file_of_a_later_format_is_refused(tmp_path):
@@ -155,6 +173,16 @@ SEGMENTS = arrays()["segments"]
 def test_arrays_that_do_not_fit_are_refused(changes, message):
     with pytest.raises(ValueError, match=message):
         ProbeSet.from_arrays(**arrays(**changes))
+
+
+def test_the_wrong_value_range_of_quickshift_is_warned_about(golden):
+    from skimage.segmentation import quickshift
+
+    cut = [quickshift(image / 255, kernel_size=4, max_dist=200, ratio=0.2) for image in golden.images]
+    segments = np.stack([np.unique(labels, return_inverse=True)[1].reshape(32, 32) for labels in cut])
+    k = segments.max() + 1
+    with pytest.warns(UserWarning, match="of 16 references have a single segment .K = 1.*floats in 0..255"):
+        ProbeSet.from_arrays(references=golden.images, segments=segments, masks=np.ones((16, 4, k), bool), fill=0.5)
 
 
 def test_one_segment_everywhere_is_warned_about():

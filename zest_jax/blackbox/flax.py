@@ -1,6 +1,8 @@
 """Black boxes from Flax modules, NNX and Linen."""
 
 import dataclasses
+import warnings
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -29,7 +31,8 @@ def from_flax(
 
     The black box keeps the parameters as they are now: later training of `model` does not change it, and asking it does
     not change `model` (running statistics and random counters that a forward pass updates are discarded). Training or
-    evaluation mode is left as you set it; call `model.eval()` first unless you want to sign a model in training mode.
+    evaluation mode is left as you set it, with a warning in training mode; call `model.eval()` first unless you want to
+    sign a model in training mode.
     Two models of the same architecture share one compilation.
 
     Args:
@@ -55,10 +58,16 @@ def from_flax(
         hint = "; Linen modules go to `from_linen(module, variables)`" if isinstance(model, linen.Module) else ""
         raise TypeError(f"`from_flax` takes a flax.nnx.Module, got {type(model).__name__}{hint}")
     label = label or name_of(model)
+    if training := _in_training_mode(model):
+        warnings.warn(
+            f"{label} is in training mode ({training}): dropout and batch normalisation behave as in training; call "
+            "`model.eval()` first unless that is what you want to sign",
+            stacklevel=2,
+        )
     graphdef, variables = nnx.split(model)
     # Plain arrays: `nnx.merge` would hand the caller's own Variable objects to the copy, and a BatchNorm in training
     # mode would then write traced values into them.
-    as_pure = getattr(nnx, "as_pure", None) or nnx.pure  # its name in Flax 0.12.0
+    as_pure = getattr(nnx, "as_pure", None) or nnx.pure  # its name before Flax 0.12.7
     state = as_pure(variables)
     return JaxBlackBox(
         _NnxApply(graphdef=hashable(graphdef), output=output, label=label),
@@ -135,6 +144,19 @@ def from_linen(
         returns=returns,
         settings={"adapter": "flax linen", "output": output, "apply_kwargs": {k: repr(v) for k, v in kwargs.items()}},
     )
+
+
+def _in_training_mode(model: nnx.Module) -> str:
+    """Name the parts of `model` that behave as in training, or return an empty string."""
+    found = Counter(
+        f"{type(part).__name__} with {name}=False"
+        for _, part in nnx.iter_graph(model)
+        if isinstance(part, nnx.Module)
+        for name in ("deterministic", "use_running_average")
+        # Dropout at rate 0 changes nothing.
+        if getattr(part, name, None) is False and getattr(part, "rate", getattr(part, "dropout_rate", None)) != 0
+    )
+    return ", ".join(f"{n} {what}" for what, n in sorted(found.items()))
 
 
 @dataclasses.dataclass(frozen=True)

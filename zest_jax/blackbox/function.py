@@ -111,7 +111,7 @@ class _CallableBlackBox(HostBlackBox):
         self._fn = fn
         self._output = output
 
-    def ask(self, prepared: np.ndarray) -> np.ndarray:
+    def answer_batch(self, prepared: np.ndarray) -> np.ndarray:
         try:
             answer = self._fn(prepared)
         except Exception as error:

@@ -1,6 +1,5 @@
 """Black boxes from ONNX models, through ONNX Runtime."""
 
-import ast
 import io
 import os
 from collections.abc import Sequence
@@ -9,16 +8,18 @@ from typing import Any, Literal
 
 import numpy as np
 
-from zest_jax.blackbox.outputs import Output, as_rows, failed_when_asked, in_fixed_batches
+from zest_jax.blackbox.class_names import names_in_metadata
+from zest_jax.blackbox.external_data import external_files, external_locations
+from zest_jax.blackbox.outputs import Output, as_rows, failed_when_asked
 from zest_jax.blackbox.protocol import HostBlackBox, Layout, Returns
 from zest_jax.blackbox.recognise import existing_file, file_identity, onnx_problem
 from zest_jax.blackbox.settings import CommonSettings, spec_of
+from zest_jax.cores import usable_cores
 from zest_jax.errors import FileFormatError, ModelOutputError, missing_extra
 
 _INPUT_TYPES = {"tensor(float)": np.float32, "tensor(float16)": np.float16, "tensor(double)": np.float64}
 _INPUT_TYPES["tensor(uint8)"] = np.uint8
 _OUTPUT_TYPES = ("tensor(float)", "tensor(float16)", "tensor(double)", "tensor(bfloat16)")
-_CLASS_NAME_KEYS = ("class_names", "classes", "labels", "names")
 _PROVIDERS = ("CUDAExecutionProvider", "CPUExecutionProvider")
 
 
@@ -52,19 +53,23 @@ def from_onnx(
         providers: as for `onnxruntime.InferenceSession`; None for CUDA where available, else the CPU.
         threads: how many threads answer one batch; None for one per core this process may use.
         layout: "NCHW", "NHWC", or "auto": where the input's shape has its 1 or 3 channels, NCHW if it does not tell.
-        class_names: one per output; None reads them from the model's metadata where they are.
+        class_names: one per output; None reads them from the model's metadata where they are. Names there that do not
+            fit the outputs are ignored, and `settings["class_names_ignored"]` says why.
         mean, std: per channel, in `value_range`; subtracted and divided by before the model sees its inputs. A model
             with a uint8 input takes none.
         value_range: the range to which inputs in [0, 1] are stretched first; None for (0, 255) if the input is uint8,
             else (0, 1).
 
     The other arguments are those of `from_jax`; `label` is the file's stem by default. A fixed batch dimension is
-    detected (`fixed_batch`); any number of inputs can still be asked.
+    detected (`fixed_batch`); any number of inputs can still be asked. Weights that the model keeps in files beside it
+    (`settings["external_data"]`) are part of `settings["file_sha256"]`.
 
     Raises:
         MissingExtraError: ONNX Runtime is not installed.
         FileNotFoundError: there is no such file.
-        FileFormatError: it is no ONNX model, truncated, or does not have one input of a supported type.
+        FileFormatError: it is no ONNX model, truncated, without its external data, or does not have one input of a
+            supported type.
+        UnsafeFileError: it takes weights from a file outside its own folder.
         ModelOutputError: no output, or more than one, could be [batch, classes] and `output` does not choose.
         ValueError: `output` names none of the outputs, or a setting does not fit the model.
 
@@ -75,10 +80,10 @@ def from_onnx(
     ('victim', 'NCHW', 'input shape')
     """
     ort = _import_onnxruntime()
-    source, name, identity = _checked(model)
+    source, name, file_settings = _checked(model)
     available = ort.get_available_providers()
     chosen = list(providers) if providers is not None else [p for p in _PROVIDERS if p in available]
-    threads = threads or _usable_cores()
+    threads = threads or usable_cores()
     session = _open(ort, source, name, chosen, threads)
     entry = _only_input(session, name)
     shape = [d if isinstance(d, int) and d > 0 else None for d in entry.shape]
@@ -86,15 +91,20 @@ def from_onnx(
     if dtype is np.uint8 and (mean is not None or std is not None):
         raise ValueError(f"{name} takes uint8 pixels, so it normalises them itself; leave out `mean` and `std`")
     detected_layout, layout_from = _layout_of(shape, layout, name)
-    metadata = dict(session.get_modelmeta().custom_metadata_map)
+    output_name = _choose_output(session, output, name)
+    names_in_file, ignored = None, None
+    if class_names is None:
+        metadata = session.get_modelmeta().custom_metadata_map
+        names_in_file, ignored = names_in_metadata(metadata, _classes_of(session, output_name))
     return OnnxBlackBox(
         session,
         input_name=entry.name,
         input_shape=shape,
         dtype=dtype,
-        output_name=_choose_output(session, output, name),
+        output_name=output_name,
+        names_in_file=names_in_file,
         label=label or name,
-        class_names=class_names if class_names is not None else _class_names(metadata),
+        class_names=class_names,
         spec=spec_of(mean, std, value_range or ((0.0, 255.0) if dtype is np.uint8 else (0.0, 1.0)), detected_layout),
         fixed_batch=shape[0] if shape else None,
         returns=returns,
@@ -105,7 +115,8 @@ def from_onnx(
             "input_shape": shape,
             "providers": session.get_providers(),
             "threads": threads,
-            **({"file_sha256": identity} if identity else {}),
+            **({"class_names_ignored": ignored} if ignored else {}),
+            **file_settings,
         },
     )
 
@@ -121,6 +132,7 @@ class OnnxBlackBox(HostBlackBox):
         input_shape: list[int | None],
         dtype: type[np.generic],
         output_name: str,
+        names_in_file: list[str] | None,
         settings: dict[str, Any],
         **kwargs: Any,
     ) -> None:
@@ -130,17 +142,15 @@ class OnnxBlackBox(HostBlackBox):
         self._input_shape = input_shape
         self._dtype = dtype
         self._output_name = output_name
+        self._names_in_file = names_in_file
+        if names_in_file is not None:
+            self.class_names = tuple(names_in_file)
 
-    def ask(self, prepared: np.ndarray) -> np.ndarray:
+    def answer_batch(self, prepared: np.ndarray) -> np.ndarray:
         self._check_shape(prepared)
         if self._dtype is np.uint8:
             prepared = np.clip(np.rint(prepared), 0, 255)
         prepared = prepared.astype(self._dtype, copy=False)
-        if self.fixed_batch is not None and len(prepared) != self.fixed_batch:
-            return in_fixed_batches(self._rows, prepared, self.fixed_batch)
-        return self._rows(prepared)
-
-    def _rows(self, prepared: np.ndarray) -> np.ndarray:
         try:
             (rows,) = self._session.run([self._output_name], {self._input_name: prepared})
         except Exception as error:  # onnxruntime's exceptions share no public base class
@@ -150,7 +160,14 @@ class OnnxBlackBox(HostBlackBox):
                 f"{self.label} answered {rows.dtype} {list(rows.shape)} at output {self._output_name!r}, not "
                 "[batch, classes]; choose another with `output` (an index or a name)"
             )
+        self._drop_names_that_do_not_fit(rows.shape[1])
         return as_rows(rows, len(prepared), self.label)
+
+    def _drop_names_that_do_not_fit(self, n_classes: int) -> None:
+        # Where the file leaves the number of classes open, the first answer settles it.
+        if self._names_in_file is not None and len(self._names_in_file) != n_classes:
+            self.settings["class_names_ignored"] = f"{len(self._names_in_file)} names for {n_classes} classes"
+            self.class_names = self._names_in_file = None
 
     def _check_shape(self, prepared: np.ndarray) -> None:
         wanted = self._input_shape
@@ -175,17 +192,32 @@ def _import_onnxruntime() -> Any:
     return onnxruntime
 
 
-def _checked(model: str | os.PathLike[str] | bytes) -> tuple[str | bytes, str, str | None]:
-    """Return what to open, the model's name, and the file's hash, if it looks like an ONNX model."""
+def _checked(model: str | os.PathLike[str] | bytes) -> tuple[str | bytes, str, dict[str, Any]]:
+    """Return what to open, the model's name, and settings that identify the file, if it looks like an ONNX model."""
     if isinstance(model, bytes | bytearray):
         if problem := onnx_problem(io.BytesIO(model), len(model)):
             raise FileFormatError(f"the {len(model)} bytes given to `from_onnx` are {problem}")
-        return bytes(model), "onnx", None
+        _refuse_external_data(bytes(model))
+        return bytes(model), "onnx", {}
     path = existing_file(Path(model))
     with path.open("rb") as file:
         if problem := onnx_problem(file, path.stat().st_size):
             raise FileFormatError(f"{path} is {problem}")
-    return str(path), path.stem, file_identity(path)
+    external = external_files(path)
+    identity = {"file_sha256": file_identity(path, *external.values())}
+    return str(path), path.stem, {**identity, **({"external_data": list(external)} if external else {})}
+
+
+def _refuse_external_data(model: bytes) -> None:
+    try:
+        locations = external_locations(model)
+    except ValueError as error:
+        raise FileFormatError(f"the bytes given to `from_onnx` are a damaged ONNX model ({error})") from error
+    if locations:
+        raise FileFormatError(
+            f"the bytes given to `from_onnx` take weights from {sorted(locations)[0]!r}; give the path of the model, "
+            "with that file beside it"
+        )
 
 
 def _open(ort: Any, source: str | bytes, name: str, providers: Sequence[Any], threads: int) -> Any:
@@ -203,10 +235,6 @@ def _open(ort: Any, source: str | bytes, name: str, providers: Sequence[Any], th
         return ort.InferenceSession(source, options, providers=list(providers))
     except Exception as error:  # onnxruntime's exceptions share no public base class
         raise FileFormatError(f"ONNX Runtime cannot open {name}: {error}") from error
-
-
-def _usable_cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _only_input(session: Any, name: str) -> Any:
@@ -261,18 +289,10 @@ def _layout_of(shape: list[int | None], layout: Layout | Literal["auto"], name: 
     return "NCHW", "assumed: the input shape does not tell"
 
 
-def _class_names(metadata: dict[str, str]) -> list[str] | None:
-    """Read class names that exporters leave in the metadata: a list, or a mapping from index to name, as JSON."""
-    for key in _CLASS_NAME_KEYS:
-        try:
-            value = ast.literal_eval(metadata.get(key, ""))
-        except (ValueError, SyntaxError):
-            continue
-        if isinstance(value, dict):
-            value = list(value.values())
-        if isinstance(value, list | tuple) and value:
-            return [str(v) for v in value]
-    return None
+def _classes_of(session: Any, output_name: str) -> int | None:
+    """Return how many classes the output has, if the file tells."""
+    (shape,) = (output.shape for output in session.get_outputs() if output.name == output_name)
+    return shape[1] if len(shape or ()) == 2 and isinstance(shape[1], int) and shape[1] > 0 else None
 
 
 def _signature(entries: Sequence[Any]) -> str:

@@ -83,20 +83,40 @@ def failed_when_asked(label: str, prepared: np.ndarray, error: Exception) -> Mod
     )
 
 
-def in_fixed_batches(ask: Callable[[np.ndarray], np.ndarray], inputs: np.ndarray, size: int) -> np.ndarray:
+def in_fixed_batches(ask: Callable[[np.ndarray], np.ndarray], inputs: np.ndarray, size: int, label: str) -> np.ndarray:
     """Ask a model that accepts only batches of `size`, however many `inputs` there are.
 
     The last batch is filled up with copies of its last input, whose answers are dropped.
 
-    >>> in_fixed_batches(lambda x: x.sum(1, keepdims=True), np.ones((5, 3)), size=2).shape
+    Returns:
+        outputs float32 [n, classes].
+
+    Raises:
+        ModelOutputError: an answer is not one row per input.
+
+    >>> in_fixed_batches(lambda x: x.sum(1, keepdims=True), np.ones((5, 3)), size=2, label="suspect").shape
     (5, 1)
     """
     answers = []
-    for start in range(0, len(inputs), size):
+    # A batch of no inputs is passed on as it is: how many classes there are is the model's to say.
+    for start in range(0, max(len(inputs), 1), max(size, 1)):
         part = inputs[start : start + size]
-        filling = np.repeat(part[-1:], size - len(part), axis=0)
-        answers.append(ask(np.concatenate([part, filling]))[: len(part)])
-    return np.concatenate(answers)
+        full = part
+        if 0 < len(part) < size:
+            full = np.concatenate([part, np.repeat(part[-1:], size - len(part), axis=0)])
+        answer = np.asarray(ask(full), np.float32)
+        if answer.ndim != 2 or len(answer) != len(full):
+            raise wrong_rows(label, answer.shape, len(full))
+        answers.append(answer[: len(part)])
+    return answers[0] if len(answers) == 1 else np.concatenate(answers)
+
+
+def wrong_rows(label: str, shape: Any, size: int) -> ModelOutputError:
+    """The error for outputs of a batch of `size` inputs that are not one row of scores per input."""
+    return ModelOutputError(
+        f"{label} answered a batch of {size} inputs with {shape}; one row of class scores per input is needed, "
+        f"[{size}, classes]. If the model has several outputs, choose one with `output`"
+    )
 
 
 def _only_candidate(answer: Any, parts: dict[int | str, Any], label: str) -> Any:

@@ -13,6 +13,8 @@ from typing import Any, Literal, TypeVar
 import jax
 import numpy as np
 
+from zest_jax.blackbox.outputs import in_fixed_batches
+
 Layout = Literal["NHWC", "NCHW"]
 Returns = Literal["auto", "logits", "probabilities"]
 ArrayT = TypeVar("ArrayT", np.ndarray, jax.Array)
@@ -118,8 +120,16 @@ class HostBlackBox(BlackBox):
     """A model that answers on the host with NumPy arrays: PyTorch, ONNX Runtime, any callable."""
 
     @abc.abstractmethod
+    def answer_batch(self, prepared: np.ndarray) -> np.ndarray:
+        """Answer one batch already prepared by `spec`, of `fixed_batch` inputs if that is set.
+
+        Touches NumPy only, never JAX: it may run in a host callback.
+        """
+
     def ask(self, prepared: np.ndarray) -> np.ndarray:
-        """Answer inputs already prepared by `spec`. Touches NumPy only, never JAX: it may run in a host callback."""
+        """Answer any number of inputs already prepared by `spec`, in batches of `fixed_batch`; float32 [n, classes]."""
+        size = self.fixed_batch or len(prepared)
+        return in_fixed_batches(self.answer_batch, prepared, size, self.label)
 
     def __call__(self, inputs: np.ndarray) -> np.ndarray:
         return self.ask(np.ascontiguousarray(self.spec.prepare(np.asarray(inputs, np.float32))))

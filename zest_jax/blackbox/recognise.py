@@ -40,6 +40,12 @@ _FOREIGN = {
     b"version https://git-lfs": "a Git LFS pointer, not the model itself; fetch it with `git lfs pull`",
 }
 
+# What this package itself writes as safetensors, by the "format" in the metadata.
+_OURS = {
+    "zest-signature": "a signature, not a model; give the model itself, or compare signatures with `zest distance`",
+    "zest-partial": "the checkpoint of an unfinished `zest sign`, not a model; give the model itself",
+}
+
 
 def recognise(path: str | os.PathLike[str]) -> FileKind:
     """Return what kind of model the file at `path` holds.
@@ -88,10 +94,17 @@ def existing_file(path: str | os.PathLike[str]) -> Path:
     return path
 
 
-def file_identity(path: str | os.PathLike[str]) -> str:
-    """Return the SHA-256 of the file's content in hexadecimal: which model exactly was signed."""
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def file_identity(path: str | os.PathLike[str], *more: str | os.PathLike[str]) -> str:
+    """Return the SHA-256 of the file's content in hexadecimal: which model exactly was signed.
+
+    With `more` files (the external data of an ONNX model, in a fixed order), the SHA-256 of the hashes of all of them,
+    in hexadecimal, one a line.
+    """
+    hashes = []
+    for part in (path, *more):
+        with open(part, "rb") as file:
+            hashes.append(hashlib.file_digest(file, "sha256").hexdigest())
+    return hashes[0] if not more else hashlib.sha256("\n".join(hashes).encode()).hexdigest()
 
 
 def onnx_problem(file: BinaryIO, size: int) -> str | None:
@@ -105,10 +118,10 @@ def onnx_problem(file: BinaryIO, size: int) -> str | None:
     while position < size:
         file.seek(position)
         head = file.read(20)
-        tag, used = _varint(head)
+        tag, used = varint(head)
         if tag is None or not 1 <= tag >> 3 <= 64 or tag & 7 not in (0, 2):
             return _not_onnx(fields)
-        value, more = _varint(head[used:])
+        value, more = varint(head[used:])
         if value is None:
             return _not_onnx(fields)
         position += used + more + (value if tag & 7 == 2 else 0)
@@ -124,7 +137,8 @@ def _not_onnx(fields: set[int]) -> str:
     return "not an ONNX model: its content is no ONNX protobuf message"
 
 
-def _varint(data: bytes) -> tuple[int | None, int]:
+def varint(data: bytes) -> tuple[int | None, int]:
+    """Return the protobuf number at the beginning of `data`, None if there is none, and how many bytes it takes."""
     value = 0
     for i, byte in enumerate(data[:10]):
         value |= (byte & 0x7F) << (7 * i)
@@ -146,11 +160,14 @@ def _recognise_safetensors(path: Path, file: BinaryIO, head: bytes, size: int) -
         if length > min(size - 8, _LARGEST_HEADER):
             raise ValueError("the header is cut off")
         header = json.loads(file.read(length))
+        made = header.get("__metadata__")
         ends = [entry["data_offsets"][1] for name, entry in header.items() if name != "__metadata__"]
         if 8 + length + max(ends, default=0) > size:
             raise ValueError("weights are cut off")
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, IndexError, TypeError, RecursionError) as error:
         raise FileFormatError(f"{path} is a truncated or damaged safetensors file ({error}); copy it again") from error
+    if isinstance(made, dict) and (ours := _OURS.get(str(made.get("format")))) is not None:
+        raise FileFormatError(f"{path} is {ours}")
     return FileKind.SAFETENSORS
 
 

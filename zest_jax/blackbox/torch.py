@@ -1,12 +1,14 @@
 """Black boxes from PyTorch modules."""
 
 import time
+import warnings
+from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from zest_jax.blackbox.outputs import Output, as_rows, failed_when_asked, in_fixed_batches, select_output
+from zest_jax.blackbox.outputs import Output, as_rows, failed_when_asked, select_output
 from zest_jax.blackbox.protocol import HostBlackBox, Layout, Returns
 from zest_jax.blackbox.settings import CommonSettings, name_of, spec_of
 from zest_jax.errors import missing_extra
@@ -55,8 +57,8 @@ def from_torch(
 ) -> HostBlackBox:
     """Make a black box of a PyTorch module; it is asked under `torch.inference_mode`.
 
-    Training or evaluation mode is left as you set it; call `module.eval()` first unless you want to sign a model in
-    training mode.
+    Training or evaluation mode is left as you set it, with a warning in training mode; call `module.eval()` first
+    unless you want to sign a model in training mode.
 
     Args:
         module: gets inputs [batch, C, H, W] in the floating-point type of its parameters; returns scores
@@ -89,12 +91,15 @@ def from_torch(
         raise ValueError(f"`channels_last` is {channels_last!r}; choose True, False or 'auto'")
     if device is not None and (found := _as_module(module)) is not None:
         module = found.to(device)
+    label = label or name_of(module)
+    if bool(getattr(module, "training", False)):
+        warnings.warn(_training_warning(module, label), stacklevel=2)
     return TorchBlackBox(
         module,
         device=device,
         channels_last=channels_last,
         output=output,
-        label=label or name_of(module),
+        label=label,
         class_names=class_names,
         spec=spec_of(mean, std, value_range, layout),
         returns=returns,
@@ -137,14 +142,9 @@ class TorchBlackBox(HostBlackBox):
         # None: not yet decided.
         self._channels_last: bool | None = None if channels_last == "auto" else channels_last
 
-    def ask(self, prepared: np.ndarray) -> np.ndarray:
+    def answer_batch(self, prepared: np.ndarray) -> np.ndarray:
         if self._channels_last is None:
             self._choose_memory_format(prepared)
-        if self.fixed_batch is not None and len(prepared) != self.fixed_batch:
-            return in_fixed_batches(self._rows, prepared, self.fixed_batch)
-        return self._rows(prepared)
-
-    def _rows(self, prepared: np.ndarray) -> np.ndarray:
         answer = self._forward(prepared, channels_last=bool(self._channels_last))
         rows = select_output(answer, self._output, self.label)
         return as_rows(rows.float().cpu().numpy() if hasattr(rows, "cpu") else rows, len(prepared), self.label)
@@ -185,6 +185,20 @@ class TorchBlackBox(HostBlackBox):
         torch = import_torch()
         if torch.device(self._device).type == "cuda":
             torch.cuda.synchronize(self._device)
+
+
+def _training_warning(module: Any, label: str) -> str:
+    nn = import_torch().nn
+    moody = (nn.modules.dropout._DropoutNd, nn.modules.batchnorm._NormBase)
+    found = _as_module(module)
+    kinds = [
+        type(m).__name__ for m in ([] if found is None else found.modules()) if isinstance(m, moody) and m.training
+    ]
+    named = ", ".join(f"{n} {kind}" for kind, n in Counter(kinds).items())
+    return (
+        f"{label} is in training mode{f' ({named})' if named else ''}: dropout and batch normalisation behave as in "
+        "training; call `model.eval()` first unless that is what you want to sign"
+    )
 
 
 def _as_module(value: Any) -> "torch.nn.Module | None":

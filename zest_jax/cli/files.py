@@ -1,9 +1,10 @@
 """Recognise what the files on the command line are, and refuse a mix-up in words that help."""
 
-import json
 import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
+
+from zest_jax.safetensors_header import safetensors_metadata
 
 if TYPE_CHECKING:
     from zest_jax.probes import ProbeSet
@@ -21,14 +22,12 @@ def kind_of(path: str | Path) -> Kind:
     path = Path(path)
     if not path.is_file():
         return "other"
+    metadata = safetensors_metadata(path)
+    if metadata is not None:
+        return {"zest-signature": "signature", "zest-partial": "checkpoint"}.get(str(metadata.get("format")), "other")  # pyright: ignore[reportReturnType]
     with path.open("rb") as file:
-        head = file.read(9)
-        if head[8:9] == b"{":
-            size = int.from_bytes(head[:8], "little")
-            file.seek(8)
-            made = _metadata(file.read(min(size, 2**24))).get("format")
-            return {"zest-signature": "signature", "zest-partial": "checkpoint"}.get(str(made), "other")  # pyright: ignore[reportReturnType]
-    if head.startswith(b"PK\x03\x04"):
+        head = file.read(4)
+    if head == b"PK\x03\x04":
         try:
             with zipfile.ZipFile(path) as archive:
                 return "probes" if {"header.npy", "packed_masks.npy"} <= set(archive.namelist()) else "other"
@@ -95,14 +94,6 @@ def check_output(path: Path) -> None:
         raise UsageError(f"cannot write {path}: it is a folder; name a file")
     if not path.parent.is_dir():
         raise UsageError(f"cannot write {path}: the folder {path.parent} does not exist; create it first")
-
-
-def _metadata(header: bytes) -> dict[str, str]:
-    try:
-        found = json.loads(header)
-    except ValueError:
-        return {}
-    return found.get("__metadata__", {}) if isinstance(found, dict) else {}
 
 
 def _is_model(path: Path) -> bool:

@@ -337,6 +337,9 @@ class SolveOptions:
     ] = None
     """Inputs asked at once; lower it when memory runs out."""
 
+    check: Annotated[bool, arg(help_behavior_hint="(default: checked)")] = True
+    """Do not ask the first batch twice more to see whether the model is deterministic."""
+
     mode: Literal["auto", "loop", "callback"] = "auto"
     """How models outside JAX are asked: from a loop, or from inside the compiled function; auto takes what was measured
     faster."""

@@ -32,7 +32,7 @@ class Show(Common):
         Path | None,
         arg(aliases=("-o",), metavar="FILE", help_behavior_hint="(default: FILE.png, in the current folder)"),
     ] = None
-    """Where to draw the picture (.png, .pdf or .svg for signatures; .png for probes)."""
+    """Where to draw the picture (.png, .pdf or .svg)."""
 
     picture: Annotated[bool, arg(help_behavior_hint="(default: drawn)")] = True
     """Draw no picture."""
@@ -74,9 +74,12 @@ class Show(Common):
         else:
             _print_pairs(path, _of_probes(probes))
         if self.picture:
-            from zest_jax.cli.superpixels import draw_superpixels
+            from zest_jax.report import probes_figure
 
-            draw_superpixels(probes, picture, first=self.reference or 0)
+            first = self.reference or 0
+            if not 0 <= first < probes.n_references:
+                raise UsageError(f"--reference is {first}; the probe set has references 0 to {probes.n_references - 1}")
+            probes_figure(probes, first=first, path=picture)
             note(f"drew {picture}")
 
     def _show_signatures(self, picture: Path) -> None:
@@ -93,7 +96,7 @@ class Show(Common):
             self._draw(signatures, picture)
 
     def _draw(self, signatures: "list[Signature]", picture: Path) -> None:
-        from zest_jax.report.figures import signature_figure
+        from zest_jax.report import signature_figure
 
         reference, image, segments = self._reference(signatures)
         signature_figure(

@@ -9,8 +9,8 @@ from scipy import ndimage
 
 from zest_jax.blackbox.protocol import BlackBox
 from zest_jax.probes.masks import draw_masks
+from zest_jax.probes.pixels import checked_images
 from zest_jax.probes.probe_set import ProbeSet
-from zest_jax.probes.quickshift import checked_images
 from zest_jax.probes.segmentation import segment_counts, segment_images, segmentation_settings
 from zest_jax.references import ReferenceMethod, choose_references
 

@@ -7,6 +7,7 @@ import json
 import os
 import warnings
 import zipfile
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,10 @@ from zest_jax.probes.masks import DistinctMasks, distinct_masks, pack, unpack
 
 FORMAT = "zest-probes"
 FORMAT_VERSION = 1
+
+# Below this mean, most references are one segment: Quickshift in the wrong value range gives 1.6 on CIFAR-10, in the right
+# one 16.
+MIN_MEAN_SEGMENTS = 2
 
 
 @dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
@@ -163,7 +168,17 @@ class ProbeSet:
                     )
                 header = json.loads(str(data["header"]))
                 arrays = {name: data[name] for name in ("references", "segments", "n_segments", "packed_masks", "fill")}
-        except (ValueError, EOFError, OSError, KeyError, zipfile.BadZipFile) as error:
+        except (
+            ValueError,
+            TypeError,
+            EOFError,
+            OSError,
+            KeyError,
+            NotImplementedError,
+            RuntimeError,
+            zipfile.BadZipFile,
+            zlib.error,
+        ) as error:
             if isinstance(error, FileNotFoundError):
                 raise
             raise FileFormatError(
@@ -176,10 +191,11 @@ class ProbeSet:
                 f"this package reads {FORMAT!r} version {FORMAT_VERSION}"
             )
         arrays["segments"] = arrays["segments"].astype(np.int32)
-        probes = cls(**arrays, settings=header["settings"])
-        if probes.hash != header["hash"]:
+        probes = cls(**arrays, settings=header.get("settings", {}))
+        if probes.hash != header.get("hash"):
             raise FileFormatError(
-                f"{path} is damaged: its contents hash to {probes.hash[:12]}, not to the {header['hash'][:12]} it was saved with"
+                f"{path} is damaged: its contents hash to {probes.hash[:12]}, not to the "
+                f"{str(header.get('hash'))[:12]} it was saved with"
             )
         return probes
 
@@ -254,10 +270,11 @@ def _check_fill(fill: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
 
 
 def _warn_if_blind(counts: np.ndarray) -> None:
-    """One segment per reference leaves one weight per class: nothing of the model's local behaviour is seen."""
-    if (counts == 1).all():
+    """One segment leaves one weight per class: nothing of the model's local behaviour is seen."""
+    if counts.mean() < MIN_MEAN_SEGMENTS:
         warnings.warn(
-            f"all {len(counts)} references have a single segment (K = 1), so signatures will hardly tell models apart. "
+            f"{np.count_nonzero(counts == 1)} of {len(counts)} references have a single segment (K = 1), so signatures will "
+            "hardly tell models apart. "
             "Quickshift on uint8 or [0, 1] values does this on small images: its colour distances need floats in 0..255. "
             "Use zest's own `segment_images` (it scales for you), a smaller `max_dist`, or the 'grid' or 'slic' segmenter",
             stacklevel=3,

@@ -1,7 +1,6 @@
 """Cut images into super-pixels (paper, section 3; Quickshift in the authors' code)."""
 
 import math
-import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, fields
@@ -12,7 +11,9 @@ from jaxtyping import Float, Int, Int32
 from numpy.typing import ArrayLike
 from skimage import segmentation as skimage_segmentation
 
-from zest_jax.probes.quickshift import check_quickshift_settings, checked_images, quickshift, scaled_rgb
+from zest_jax.cores import usable_cores
+from zest_jax.probes.pixels import checked_images, scaled_rgb, unit_image
+from zest_jax.probes.quickshift import check_quickshift_settings, quickshift
 from zest_jax.progress import progress_bar
 
 Segmenter = Callable[[Float[np.ndarray, "H W C"]], Int[np.ndarray, "H W"]]
@@ -138,7 +139,7 @@ def segment_images(
         if isinstance(chosen, JaxQuickshiftSettings):
             return quickshift(checked, progress=update, **asdict(chosen))
         segments = np.empty(checked.shape[:3], np.int32)
-        for i, labels in enumerate(_in_order(_segmenter(method, chosen), checked, workers or _processors())):
+        for i, labels in enumerate(_in_order(_segmenter(method, chosen), checked, workers or usable_cores())):
             segments[i] = labels
             update(i + 1)
         return segments
@@ -216,7 +217,7 @@ def _segmenter(method: str | Segmenter, settings: _Settings | None) -> Segmenter
         )
     if not callable(method):
         raise TypeError(f"the segmentation method {method!r} has no function for a single image")
-    return lambda image: _contiguous(_checked_labels(method(_unit_image(image)), image.shape[:2]))
+    return lambda image: _contiguous(_checked_labels(method(unit_image(image)), image.shape[:2]))
 
 
 def _in_order(segment: Segmenter, images: np.ndarray, workers: int) -> Iterator[np.ndarray]:
@@ -251,12 +252,6 @@ def _grid(height: int, width: int, settings: GridSettings) -> Int32[np.ndarray, 
     return (row[:, None] * settings.columns + column[None]).astype(np.int32)
 
 
-def _unit_image(image: np.ndarray) -> Float[np.ndarray, "H W C"]:
-    """Copy, so that a callable may work in place."""
-    unit = image.astype(np.float32)
-    return unit / np.float32(255) if image.dtype == np.uint8 else unit
-
-
 def _checked_labels(labels: Any, shape: tuple[int, ...]) -> np.ndarray:
     array = np.asarray(labels)
     if array.shape != shape:
@@ -273,9 +268,3 @@ def _checked_labels(labels: Any, shape: tuple[int, ...]) -> np.ndarray:
 
 def _contiguous(labels: np.ndarray) -> np.ndarray:
     return np.unique(labels, return_inverse=True)[1].reshape(labels.shape)
-
-
-def _processors() -> int:
-    """Processors this process may use; macOS and Windows cannot tell, so all of the machine's."""
-    affinity = getattr(os, "sched_getaffinity", None)
-    return len(affinity(0)) if affinity else os.cpu_count() or 1

@@ -1,5 +1,6 @@
-"""Pictures of signatures and distances."""
+"""Pictures of probe sets, signatures and distances."""
 
 from zest_jax.report.figures import distance_figure, pixel_weights, signature_figure
+from zest_jax.report.probes import probes_figure
 
-__all__ = ["distance_figure", "pixel_weights", "signature_figure"]
+__all__ = ["distance_figure", "pixel_weights", "probes_figure", "signature_figure"]

@@ -1,7 +1,4 @@
-"""Draw what signatures hold: a class's weights over the super-pixels of a photograph, and a matrix of distances.
-
-Figures are made without pyplot: nothing is opened, nothing global is changed, and no display is needed.
-"""
+"""Draw what signatures hold: a class's weights over the super-pixels of a photograph, and a matrix of distances."""
 
 import os
 import textwrap
@@ -9,32 +6,31 @@ from collections.abc import Sequence
 
 import numpy as np
 from jaxtyping import Float, Int, Integer, Num
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
-from skimage.segmentation import mark_boundaries
 
-from zest_jax.atomic import atomic_write
+from zest_jax.report.drawing import (
+    DPI,
+    LINE,
+    PANEL,
+    draw_photo,
+    grid_shape,
+    outlined,
+    photo_panels,
+    plain_rgb,
+    write_figure,
+)
 from zest_jax.signature import Signature
 
 # Red against the class, blue for it: the two ends stay apart for every common kind of colour blindness.
 DIVERGING = "RdBu"
 SEQUENTIAL = "Blues"
-MAX_COLUMNS = 4
-# Inches and dots per inch: four panels are 1600 pixels wide, sharp where a page shows them at half of that.
-PANEL = 2.6
-DPI = 154
-# Height of a line of a title, inches.
-LINE = 0.18
 # How much of the colour and of the grey photograph under it is seen.
 COLOUR_ALPHA = 0.72
 PHOTO_ALPHA = 0.55
 LABEL_WIDTH = 24
 # The share of pixels whose weights may lie beyond the colour scale.
 BEYOND = 0.02
-OUTLINE = (1.0, 0.85, 0.0)
-# Pixels of the shorter side from which outlines of a pixel or two leave enough of the photograph to see.
-MIN_OUTLINED = 192
 
 
 def pixel_weights(
@@ -116,20 +112,14 @@ def signature_figure(
 
     titles = [_title(signature, None if distances is None else distances[i]) for i, signature in enumerate(signatures)]
 
-    columns, rows = _grid(len(signatures) + 2)
+    n_panels = len(signatures) + 2
+    rows, columns = grid_shape(n_panels)
     title_height = LINE * (1 + max(title.count("\n") for title in titles)) + 0.2
     height = rows * (PANEL * image.shape[0] / image.shape[1] + title_height) + 0.75
     figure = Figure(figsize=(PANEL * columns, height), dpi=DPI, layout="constrained")
-    axes = figure.subplots(rows, columns, squeeze=False)
-    panels: list[Axes] = list(axes.flat)
-    for panel in panels[: len(signatures) + 2]:
-        # Not `set_axis_off`: with it the layout forgets the titles.
-        panel.set(xticks=[], yticks=[])
-        panel.spines[:].set_visible(False)
-    for empty in panels[len(signatures) + 2 :]:
-        empty.set_axis_off()
-    _draw_photo(panels[0], image, f"reference {reference}")
-    _draw_photo(panels[1], _outlined(image, segments), f"{int(segments.max()) + 1} super-pixels")
+    panels = photo_panels(figure, n_panels)
+    draw_photo(panels[0], image, f"reference {reference}")
+    draw_photo(panels[1], outlined(image, segments), f"{int(segments.max()) + 1} super-pixels")
     grey = image.mean(axis=-1)
     shown = None
     for panel, title, overlay in zip(panels[2:], titles, overlays, strict=False):
@@ -144,7 +134,7 @@ def signature_figure(
     bar.set_label(f"weight of a super-pixel for “{name}” (blue: for it, red: against it)", fontsize=10)
     bar.ax.tick_params(labelsize=9)
     if path is not None:
-        _write(figure, path)
+        write_figure(figure, path)
     return figure
 
 
@@ -192,7 +182,7 @@ def distance_figure(
         axes.set_title(title, fontsize=10)
     figure.colorbar(shown, ax=axes, shrink=0.8).set_label("distance", fontsize=10)
     if path is not None:
-        _write(figure, path)
+        write_figure(figure, path)
     return figure
 
 
@@ -234,8 +224,7 @@ def _picture(
         raise ValueError(
             f"`image` has shape {image.shape} and `segments` {segments.shape}; give [H, W, C] with C 1 or 3, and [H, W]"
         )
-    plain = image.astype(np.float64) / 255 if image.dtype == np.uint8 else image.astype(np.float64)
-    return reference, np.broadcast_to(plain, (*plain.shape[:2], 3)).clip(0, 1), segments.astype(np.int64)
+    return reference, plain_rgb(image), segments.astype(np.int64)
 
 
 def _title(signature: Signature, distance: float | None) -> str:
@@ -277,34 +266,3 @@ def _class_name(signature: Signature, class_index: int, class_names: Sequence[st
             f"`class_names` has {len(names)} names for {signature.n_classes} classes; give one name for each"
         )
     return names[class_index]
-
-
-def _grid(panels: int) -> tuple[int, int]:
-    """Columns and rows that leave the fewest places empty, rows as few as `MAX_COLUMNS` allows."""
-    rows = -(-panels // MAX_COLUMNS)
-    return -(-panels // rows), rows
-
-
-def _outlined(image: np.ndarray, segments: np.ndarray) -> np.ndarray:
-    """The photograph with lines between its super-pixels; small ones are enlarged, so that the lines do not cover them."""
-    times = -(-MIN_OUTLINED // min(segments.shape))
-    large = np.kron(image, np.ones((times, times, 1)))
-    return np.asarray(
-        mark_boundaries(large, np.kron(segments, np.ones((times, times), int)), color=OUTLINE, mode="inner")
-    )
-
-
-def _draw_photo(panel: Axes, image: np.ndarray, title: str) -> None:
-    panel.imshow(image)
-    panel.set_title(title, fontsize=10)
-
-
-def _write(figure: Figure, path: str | os.PathLike[str]) -> None:
-    ending = os.path.splitext(os.fspath(path))[1].lstrip(".").lower()
-    known = figure.canvas.get_supported_filetypes()
-    if ending not in known:
-        raise ValueError(
-            f"{os.fspath(path)} does not end in a format that can be drawn; choose one of {', '.join(sorted(known))}"
-        )
-    with atomic_write(path) as file:
-        figure.savefig(file, format=ending)

@@ -1,0 +1,47 @@
+"""How many inputs a model is asked about at once, and asking about any number of plain inputs."""
+
+import math
+from collections.abc import Sequence
+
+import jax
+import numpy as np
+
+from zest_jax.blackbox.outputs import in_fixed_batches
+from zest_jax.blackbox.protocol import BlackBox
+
+# Numbers that a batch of inputs holds by default. Measured in benchmarks/speed/sign.py: on CPU small batches stay in the
+# cache, accelerators want many inputs at once.
+BATCH_ELEMENTS = {"cpu": 2**18, "gpu": 2**24, "tpu": 2**24}
+MIN_BATCH = 16
+
+
+def default_batch_size(input_shape: tuple[int, ...], boxes: Sequence[BlackBox], n_devices: int = 1) -> int:
+    """Choose a batch size from the size of an input, the backend, and the batch sizes that models insist on."""
+    fixed = [box.fixed_batch for box in boxes if box.fixed_batch]
+    wanted = BATCH_ELEMENTS.get(jax.default_backend(), 2**22) // math.prod(input_shape)
+    size = max(MIN_BATCH, 2 ** int(math.log2(max(wanted, 1)))) * n_devices
+    if fixed:
+        step = math.lcm(*fixed, n_devices)
+        size = max(1, size // step) * step
+    return size
+
+
+def ask_plain(box: BlackBox, inputs: np.ndarray, *, batch_size: int | None = None) -> np.ndarray:
+    """Ask a model about plain inputs, batch by batch; the last batch is filled up so that one shape is enough.
+
+    Args:
+        inputs: [n, H, W, C], uint8 or float in [0, 1].
+
+    Returns:
+        outputs [n, classes] float32.
+
+    Raises:
+        ModelOutputError: an answer is not one row of scores per input.
+    """
+    size = min(batch_size or default_batch_size(inputs.shape[1:], [box]), max(len(inputs), 1))
+
+    def ask(part: np.ndarray) -> np.ndarray:
+        plain = part.astype(np.float32)
+        return box(plain / np.float32(255) if part.dtype == np.uint8 else plain)
+
+    return in_fixed_batches(ask, inputs, size, box.label)
