@@ -300,12 +300,12 @@ def _arguments() -> argparse.Namespace:
         prog="demo.py", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--quick", action="store_true", help="the small form: CIFAR-10 classifiers in ONNX")
-    parser.add_argument(
-        "--out", type=Path, default=Path("demo_output"), help="folder for what is written (%(default)s)"
-    )
+    parser.add_argument("--out", type=Path, help="folder for what is written (demo_output; quick: demo_output/quick)")
     parser.add_argument("--photos", type=int, help="how many references to ask about (5; quick: 16)")
     parser.add_argument("--samples", type=int, help="masks per reference (256; quick: 512)")
     arguments = parser.parse_args()
+    if arguments.out is None:
+        arguments.out = Path("demo_output", "quick") if arguments.quick else Path("demo_output")
     arguments.photos = arguments.photos if arguments.photos is not None else (16 if arguments.quick else 5)
     arguments.samples = arguments.samples if arguments.samples is not None else (512 if arguments.quick else 256)
     most = 16 if arguments.quick else 7

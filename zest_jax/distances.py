@@ -79,7 +79,7 @@ def distance_matrix(
     n = len(signatures)
     distances = np.zeros((n, n))
     for signature in signatures:
-        signature.check_informative()
+        check_comparable(signature, signatures[0])
     for i in range(n):
         for j in range(i + 1, n):
             distances[i, j] = distances[j, i] = distance(signatures[i], signatures[j], metric=metric, align=align)
@@ -93,6 +93,11 @@ def check_comparable(a: Signature, b: Signature) -> None:
         ProbeMismatchError: different probe sets or settings.
         DegenerateSignatureError: a signature carries no information.
     """
+    for value in (a, b):
+        if not isinstance(value, Signature):
+            raise TypeError(
+                f"a Signature is needed, got {type(value).__name__}; make one with `sign`, or read it with `Signature.load`"
+            )
     if a.probe_hash != b.probe_hash:
         raise ProbeMismatchError(
             f"{a.label} was signed with probe set {a.probe_hash[:16]}, {b.label} with {b.probe_hash[:16]}; "

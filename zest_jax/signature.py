@@ -84,6 +84,12 @@ class Signature:
                 f"{self.label} has {classes} outputs but {len(self.class_names)} class names; give one name per output, in order"
             )
 
+    def __repr__(self) -> str:
+        return (
+            f"Signature({self.label}: {len(self.segment_counts)} references, {len(self.weights)} weights for each of "
+            f"{self.n_classes} classes, R2 {self.mean_r2():.2f}, probes {self.probe_hash[:12]})"
+        )
+
     @property
     def n_classes(self) -> int:
         return self.weights.shape[1]

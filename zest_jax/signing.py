@@ -125,6 +125,8 @@ def sign_many(
         raise ValueError("no models were given; pass at least one black box")
     for box in boxes:
         check_box(box)
+    if not isinstance(probes, ProbeSet):
+        raise TypeError(f"`probes` must be a ProbeSet, got {type(probes).__name__}; make one with `image_probes`")
     check_determined(probes, settings)
     run = _Run(boxes, probes, settings, targets, Path(checkpoint) if checkpoint is not None else None)
     options = {"batch_size": batch_size, "mode": mode, "devices": devices, "check": check}

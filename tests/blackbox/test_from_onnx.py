@@ -280,7 +280,10 @@ def test_external_weights_are_found_wherever_a_tensor_can_be():
 
 
 def test_inputs_of_another_size_are_refused_with_the_size_wanted(images):
-    with pytest.raises(ValueError, match=r"onnx takes inputs \[any, 3, 9, 9\] \(NCHW\), got \[6, 3, 8, 8\]; resize"):
+    with pytest.raises(
+        ValueError,
+        match=r"onnx takes inputs \[any, 3, 9, 9\] \(NCHW\), got \[6, 3, 8, 8\]; make the references of that size",
+    ):
         from_onnx(small_model(["n", 3, 9, 9]))(images)
 
 

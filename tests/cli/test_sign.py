@@ -205,7 +205,11 @@ def test_a_real_ctrl_c_ends_a_real_process_cleanly(here, session):
         "import pathlib, time\n\ndef make():\n    def ask(x):\n        pathlib.Path('started').touch()\n"
         "        time.sleep(0.2)\n        return x.mean((1, 2))\n    return ask\n"
     )
-    program = "import sys; from zest_jax.cli.main import main; sys.exit(main())"
+    # A shell that runs the tests in the background hands down a SIGINT that is ignored.
+    program = (
+        "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        "from zest_jax.cli.main import main; sys.exit(main())"
+    )
     arguments = ["sign", "sleepy:make", "--probes", str(session.probes), "-o", "x.sig", "--batch-size", "1"]
     running = subprocess.Popen([sys.executable, "-c", program, *arguments], stderr=subprocess.PIPE, text=True)
     deadline = time.monotonic() + 60

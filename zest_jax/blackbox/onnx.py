@@ -179,8 +179,8 @@ class OnnxBlackBox(HostBlackBox):
         if not fits:
             shown = ", ".join("any" if d is None else str(d) for d in wanted)
             raise ValueError(
-                f"{self.label} takes inputs [{shown}] ({self.spec.layout}), got {list(prepared.shape)}; resize the "
-                "references to that size, or set `layout` if the channels are elsewhere"
+                f"{self.label} takes inputs [{shown}] ({self.spec.layout}), got {list(prepared.shape)}; make the "
+                "references of that size and number of channels, or set `layout` if the channels are elsewhere"
             )
 
 

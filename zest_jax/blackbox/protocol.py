@@ -62,8 +62,9 @@ class InputSpec:
         for name in ("mean", "std"):
             value = getattr(self, name)
             if value is not None and len(value) not in (1, channels):
+                colour = "; or make the probes in colour (`--color rgb`)" if (len(value), channels) == (3, 1) else ""
                 raise ValueError(
-                    f"`{name}` has {len(value)} entries for inputs of {channels} channels; give {channels}"
+                    f"`{name}` has {len(value)} entries for inputs of {channels} channels; give {channels}{colour}"
                 )
         low, high = self.value_range
         shift = np.asarray(self.mean or (0.0,), np.float32) - np.float32(low)

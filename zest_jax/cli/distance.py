@@ -52,7 +52,7 @@ class Distance(Common):
 
     unrelated: Annotated[tuple[Path, ...], arg(metavar="U1.sig U2.sig ...", help_behavior_hint="(default: none)")] = ()
     """Signatures of models known to be trained independently of each other and of all models compared. Their distances,
-    among themselves and to the pair at hand, are the yardstick: relative distance is distance / their mean."""
+    among themselves and to the first model of the pair at hand, are the yardstick: relative distance is distance / their mean."""
 
     json: Annotated[bool, OFF] = False
     """Print JSON: models, pairs and the whole matrix."""
@@ -72,6 +72,8 @@ class Distance(Common):
         signatures = [read_signature(path) for path in self.signatures]
         unrelated = [read_signature(path) for path in self.unrelated]
         names = distinct_names(signatures, self.signatures)
+        # Errors that compare two signatures call them as the table does.
+        signatures = [dataclasses.replace(s, label=name) for s, name in zip(signatures, names, strict=True)]
         # One matrix over everything; a file given both ways counts once.
         paths = list(dict.fromkeys(path.resolve() for path in (*self.signatures, *self.unrelated)))
         by_path = {
@@ -95,7 +97,12 @@ class Distance(Common):
             print_table(names, pairs, matrix[rows][:, rows], self.how.metric)
             for text in dict.fromkeys(pair["verdict"] for pair in pairs if pair.get("related", False) is None):
                 note(text)
-        warn_of_poor_fits(names, signatures)
+        warn_of_poor_fits(
+            [*names, *(str(path) for path in self.unrelated)],
+            [*signatures, *unrelated],
+        )
+        if len(set(self.unrelated)) == 1:
+            note("warning: a single unrelated model gives pairs that share it, so the bound is rough; give more")
 
     def _print_json(
         self, signatures: "Sequence[Signature]", names: list[str], pairs: list[dict], matrix: "np.ndarray"
@@ -124,8 +131,10 @@ def _pair(a: str, b: str, i: int, j: int, matrix: "np.ndarray", yardstick: list[
         return pair
     from zest_jax.verdicts import verdict
 
-    # The pair itself must not be among those that it is measured against.
-    known = {frozenset((x, y)) for x in (i, j, *yardstick) for y in yardstick if x != y} - {frozenset((i, j))}
+    # The pair itself must not be among those that it is measured against. Only one of its models is measured too: were both,
+    # a model and its copy would count as two.
+    base = j if i in yardstick else i
+    known = {frozenset((x, y)) for x in (base, *yardstick) for y in yardstick if x != y} - {frozenset((i, j))}
     unrelated = [float(matrix[x, y]) for x, y in sorted(tuple(sorted(each)) for each in known)]
     if not unrelated:
         text = "can't tell: there is no unrelated pair but this one"

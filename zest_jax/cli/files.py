@@ -1,5 +1,6 @@
 """Recognise what the files on the command line are, and refuse a mix-up in words that help."""
 
+import tempfile
 import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -94,6 +95,14 @@ def check_output(path: Path) -> None:
         raise UsageError(f"cannot write {path}: it is a folder; name a file")
     if not path.parent.is_dir():
         raise UsageError(f"cannot write {path}: the folder {path.parent} does not exist; create it first")
+    try:
+        # Results are written beside their place and renamed, so it is the folder that must take a new file.
+        with tempfile.TemporaryFile(dir=path.parent):
+            pass
+    except OSError as error:
+        raise UsageError(
+            f"cannot write {path}: the folder {path.parent} takes no new file ({error.strerror}); name another"
+        ) from error
 
 
 def _is_model(path: Path) -> bool:

@@ -1,9 +1,13 @@
 """The console script `zest`: parse, call, print; and what every command shares when something goes wrong."""
 
+import contextlib
 import os
+import signal
 import sys
+import threading
 import traceback
-from collections.abc import Sequence
+import types
+from collections.abc import Iterator, Sequence
 from typing import Annotated, Any
 
 import tyro
@@ -53,13 +57,46 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
     try:
-        code = _run(arguments)
+        with interrupts_that_arrive():
+            code = _run(arguments)
         sys.stdout.flush()
         return code
+    except KeyboardInterrupt:
+        note("interrupted")
+        return FAILED
     except BrokenPipeError:
         # The reader of our output has gone. Python would complain once more when it flushes at exit.
         _discard_stdout()
         return FAILED
+
+
+@contextlib.contextmanager
+def interrupts_that_arrive() -> Iterator[None]:
+    """Raise KeyboardInterrupt on Ctrl-C, again a moment later where Python would lose it.
+
+    JAX frees arrays in a callback of the garbage collector, and Python only prints what is raised there.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.getsignal(signal.SIGINT)
+    if before is not signal.default_int_handler:  # ignored, or somebody else's
+        yield
+        return
+
+    def interrupt(number: int, frame: types.FrameType | None) -> None:
+        while frame is not None:
+            if frame.f_code.co_name == "_xla_gc_callback":
+                threading.Timer(0.01, signal.raise_signal, (number,)).start()
+                return
+            frame = frame.f_back
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGINT, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _run(arguments: list[str]) -> int:

@@ -69,21 +69,24 @@ class Show(Common):
 
     def _show_probes(self, path: Path, picture: Path) -> None:
         probes = read_probes(path)
+        first = self.reference or 0
+        if not 0 <= first < probes.n_references:
+            raise UsageError(f"--reference is {first}; the probe set has references 0 to {probes.n_references - 1}")
+        if self.picture:
+            from zest_jax.report import probes_figure
+
+            probes_figure(probes, first=first, path=picture)
+            note(f"drew {picture}")
         if self.json:
             print_json({"file": str(path), **_of_probes(probes)})
         else:
             _print_pairs(path, _of_probes(probes))
-        if self.picture:
-            from zest_jax.report import probes_figure
-
-            first = self.reference or 0
-            if not 0 <= first < probes.n_references:
-                raise UsageError(f"--reference is {first}; the probe set has references 0 to {probes.n_references - 1}")
-            probes_figure(probes, first=first, path=picture)
-            note(f"drew {picture}")
 
     def _show_signatures(self, picture: Path) -> None:
         signatures = [read_signature(path) for path in self.files]
+        # Before anything is printed, so that wrong options leave stdout empty.
+        if self.picture:
+            self._draw(signatures, picture)
         if self.json:
             summaries: list[dict[str, Any]] = [
                 {"file": str(path), **s.summary()} for path, s in zip(self.files, signatures, strict=True)
@@ -92,8 +95,6 @@ class Show(Common):
         else:
             for path, signature in zip(self.files, signatures, strict=True):
                 _print_pairs(path, _of_signature(signature))
-        if self.picture:
-            self._draw(signatures, picture)
 
     def _draw(self, signatures: "list[Signature]", picture: Path) -> None:
         from zest_jax.report import signature_figure

@@ -10,6 +10,7 @@ from typing import Annotated
 from tyro.conf import Positional, arg
 
 from zest_jax.cli.console import note
+from zest_jax.cli.distance import warn_of_poor_fits
 from zest_jax.cli.files import UsageError, check_output, read_probes
 from zest_jax.cli.options import Common, ModelOptions, SolveOptions, detected
 
@@ -59,6 +60,7 @@ class Sign(Common):
             f"wrote {self.output}: {signature.n_classes} classes ({signature.settings.get('outputs')}), "
             f"{len(signature.weights):,} weights per class, R2 of the linear fits {signature.mean_r2():.2f}"
         )
+        warn_of_poor_fits([box.label], [signature])
 
 
 @contextlib.contextmanager

@@ -41,9 +41,9 @@ def checked_images(images: ArrayLike) -> np.ndarray:
     if array.dtype == np.uint8:
         return array
     if not np.issubdtype(array.dtype, np.floating):
-        raise ValueError(
-            f"the images are {array.dtype}; pass uint8 (0 to 255) or float (0 to 1), for example `images.astype(np.uint8)`"
-        )
+        scaled = {"uint16": "images / 65535", "bool": "images * 1.0"}.get(str(array.dtype), "images / images.max()")
+        hint = "images.astype(np.uint8)" if 1 < array.max() <= 255 and array.min() >= 0 else scaled
+        raise ValueError(f"the images are {array.dtype}; pass uint8 (0 to 255) or float (0 to 1), for example `{hint}`")
     return _check_range(array)
 
 

@@ -192,7 +192,13 @@ def _settings(method: str | Segmenter, settings: dict[str, Any]) -> _Settings | 
         raise ValueError(
             f"unknown setting {', '.join(unknown)} of the segmentation method {method!r}; it takes {', '.join(known)}"
         )
-    return _SETTINGS[method](**settings)
+    try:
+        return _SETTINGS[method](**settings)
+    except TypeError as error:
+        shown = ", ".join(f"{name}={value!r}" for name, value in settings.items())
+        raise ValueError(
+            f"the settings {shown} of {method!r} are not all numbers of the right kind ({error})"
+        ) from error
 
 
 def _segmenter(method: str | Segmenter, settings: _Settings | None) -> Segmenter:
