@@ -1,4 +1,4 @@
-"""A tiny data set in the format of TensorFlow Datasets, written without TensorFlow."""
+"""Tiny data sets in the format of TensorFlow Datasets, written without TensorFlow."""
 
 import io
 import json
@@ -9,36 +9,82 @@ import pytest
 from PIL import Image
 
 
-@pytest.fixture
-def tiny_tfds(tmp_path, monkeypatch) -> Path:
-    """Folder of version 1.0.0 of "tiny": 6 images in "train", 2 in "test"; image i of "train" is of colour 10 * i."""
+def png(array: np.ndarray) -> bytes:
+    file = io.BytesIO()
+    Image.fromarray(array).save(file, "PNG")
+    return file.getvalue()
+
+
+def write_tfds(folder: Path, features, splits: dict[str, list[dict]], shards: int = 1) -> Path:
+    """Write version 1.0.0 of a data set.
+
+    Features are those of TFDS, or the content of features.json; values of a record are bytes, or integers.
+    """
     tfds = pytest.importorskip("tensorflow_datasets")
     example = pytest.importorskip("tensorflow_datasets.proto.tf_example_generated_pb2")
     feature = pytest.importorskip("tensorflow_datasets.proto.tf_feature_generated_pb2")
     writer_module = pytest.importorskip("array_record.python.array_record_module")
-    monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path))
-    folder = tmp_path / "tiny" / "1.0.0"
+    name, folder = folder.name, folder / "1.0.0"
     folder.mkdir(parents=True)
-    features = tfds.features.FeaturesDict(
-        {"image": tfds.features.Image(shape=(8, 8, 3)), "label": tfds.features.ClassLabel(names=["cat", "dog"])}
-    )
-    features.save_config(str(folder))
-    splits = []
-    for split, n in (("train", 6), ("test", 2)):
-        writer = writer_module.ArrayRecordWriter(
-            str(folder / f"tiny-{split}.array_record-00000-of-00001"), "group_size:1"
-        )
-        for i in range(n):
-            png = io.BytesIO()
-            Image.fromarray(np.full((8, 8, 3), 10 * i, np.uint8)).save(png, "PNG")
-            fields = {
-                "image": feature.Feature(bytes_list=feature.BytesList(value=[png.getvalue()])),
-                "label": feature.Feature(int64_list=feature.Int64List(value=[i % 2])),
-            }
-            writer.write(example.Example(features=feature.Features(feature=fields)).SerializeToString())
-        writer.close()
+    if "featuresDict" in features:
+        (folder / "features.json").write_text(json.dumps(features), encoding="utf-8")
+    else:
+        tfds.features.FeaturesDict(features).save_config(str(folder))
+    described = []
+    for split, records in splits.items():
+        parts = [part.tolist() for part in np.array_split(np.arange(len(records)), shards)]
+        for shard, part in enumerate(parts):
+            file = folder / f"{name}-{split}.array_record-{shard:05d}-of-{shards:05d}"
+            writer = writer_module.ArrayRecordWriter(str(file), "group_size:1")
+            for i in part:
+                fields = {}
+                for key, value in records[i].items():
+                    if isinstance(value, bytes):
+                        fields[key] = feature.Feature(bytes_list=feature.BytesList(value=[value]))
+                    else:
+                        numbers = np.atleast_1d(value).tolist()
+                        fields[key] = feature.Feature(int64_list=feature.Int64List(value=numbers))
+                writer.write(example.Example(features=feature.Features(feature=fields)).SerializeToString())
+            writer.close()
         template = "{DATASET}-{SPLIT}.{FILEFORMAT}-{SHARD_X_OF_Y}"
-        splits.append({"name": split, "shardLengths": [str(n)], "numBytes": "1", "filepathTemplate": template})
-    info = {"name": "tiny", "version": "1.0.0", "fileFormat": "array_record", "splits": splits}
+        lengths = [str(len(part)) for part in parts]
+        described.append({"name": split, "shardLengths": lengths, "numBytes": "1", "filepathTemplate": template})
+    info = {"name": name, "version": "1.0.0", "fileFormat": "array_record", "splits": described}
     (folder / "dataset_info.json").write_text(json.dumps(info), encoding="utf-8")
     return folder
+
+
+@pytest.fixture
+def prepare(tmp_path, monkeypatch):
+    """Function that writes data set `name` where data sets are looked for: (name, features, splits, shards=1)."""
+    monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path))
+    return lambda name, features, splits, **options: write_tfds(tmp_path / name, features, splits, **options)
+
+
+@pytest.fixture
+def pictures():
+    """Function that makes features and n records of pictures of noise: (n, size=8, names, channels=3)."""
+    tfds = pytest.importorskip("tensorflow_datasets")
+
+    def make(n, size=8, names=("cat", "dog"), channels=3, seed=0):
+        shape = (size, size, channels)
+        features = {
+            "image": tfds.features.Image(shape=shape),
+            "label": tfds.features.ClassLabel(names=list(names)),
+        }
+        arrays = np.random.default_rng(seed).integers(0, 256, (n, *shape), np.uint8)
+        return features, [{"image": png(array.squeeze()), "label": i % len(names)} for i, array in enumerate(arrays)]
+
+    return make
+
+
+@pytest.fixture
+def tiny_tfds(prepare) -> Path:
+    """Folder of version 1.0.0 of "tiny": 6 images in "train", 2 in "test"; image i of "train" is of colour 10 * i."""
+    tfds = pytest.importorskip("tensorflow_datasets")
+    features = {
+        "image": tfds.features.Image(shape=(8, 8, 3)),
+        "label": tfds.features.ClassLabel(names=["cat", "dog"]),
+    }
+    images = [{"image": png(np.full((8, 8, 3), 10 * i, np.uint8)), "label": i % 2} for i in range(6)]
+    return prepare("tiny", features, {"train": images, "test": images[:2]})

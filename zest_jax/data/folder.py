@@ -42,7 +42,7 @@ def load_folder(folder: Path, options: ReadOptions) -> ImageSet:
         raise FileFormatError(
             f"{folder} holds no images{_what_else(folder)}; image files end in {', '.join(sorted(IMAGE_ENDINGS))}"
         )
-    labels, class_names = _classes(folder, paths)
+    labels, class_names = folder_classes(folder, paths)
     rows = options.rows(len(paths))
     paths = [paths[i] for i in rows]
     labels = None if labels is None else labels[rows]
@@ -100,8 +100,8 @@ def find_images(folder: Path) -> list[Path]:
     return sorted(found)
 
 
-def _classes(folder: Path, paths: list[Path]) -> tuple[np.ndarray | None, tuple[str, ...] | None]:
-    """The first sub-folder of each image is its class, if all images lie in sub-folders."""
+def folder_classes(folder: Path, paths: list[Path]) -> tuple[np.ndarray | None, tuple[str, ...] | None]:
+    """Take the first sub-folder of each image as its class, if all images lie in sub-folders."""
     parts = [path.relative_to(folder).parts for path in paths]
     if any(len(part) == 1 for part in parts):
         return None, None
@@ -129,11 +129,7 @@ def _decoded(paths: list[Path], rows: list[int], size: Size, channels: int) -> I
     """The array of each image in order, or what is wrong with it."""
 
     def decode(i: int) -> np.ndarray | str:
-        try:
-            with Image.open(paths[i], formats=_formats()) as image:
-                return to_array(image, size, channels)
-        except UNREADABLE as error:
-            return _reason(error)
+        return decode_file(paths[i], size, channels)
 
     pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="decode")
     try:
@@ -143,6 +139,15 @@ def _decoded(paths: list[Path], rows: list[int], size: Size, channels: int) -> I
             yield from zip(block, pool.map(decode, block), strict=True)
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+def decode_file(path: Path, size: Size, channels: int) -> np.ndarray | str:
+    """Decode a file to uint8 [H, W, C], or say what is wrong with it."""
+    try:
+        with Image.open(path, formats=_formats()) as image:
+            return to_array(image, size, channels)
+    except UNREADABLE as error:
+        return _reason(error)
 
 
 def _refuse_bad(bad: dict[int, str], paths: list[Path], options: ReadOptions) -> None:
