@@ -28,6 +28,10 @@ class UnsafeFileError(ZestError):
     """Loading the file could run code of its author; refused unless the caller trusts it."""
 
 
+class NonFiniteLossError(ZestError):
+    """A training diverged: its loss became infinite or no number."""
+
+
 class MissingExtraError(ZestError, ImportError):
     """An optional dependency is not installed; the message names the extra that brings it."""
 

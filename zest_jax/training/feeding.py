@@ -1,0 +1,176 @@
+"""Training data on its way to the device: whole sets that stay there, or batches read as they are needed."""
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Protocol
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from zest_jax.data.datasets import Dataset, dataset_names, known_dataset
+from zest_jax.data.streaming import Stream
+from zest_jax.training.engine import TrainData
+
+# Photographs in general, for streams of sets that are not known by name (ImageNet's).
+_MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Description:
+    """What a model needs to know of its training data.
+
+    Attributes:
+        name: of the data set.
+        data_hash: SHA-256 of inputs and labels; of a stream, of what identifies it (its images are never all read).
+        n: inputs in it.
+        input_shape: of one stored input; () for texts.
+        mean, std: normalisation.
+        class_names: one per class.
+    """
+
+    name: str
+    data_hash: str
+    n: int
+    input_shape: tuple[int, ...]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    class_names: tuple[str, ...]
+
+
+def describe(data: Dataset | Stream) -> Description:
+    """Gather what a checkpoint keeps of a data set."""
+    if isinstance(data, Dataset):
+        return Description(
+            name=data.name,
+            data_hash=data.content_hash,
+            n=len(data),
+            input_shape=data.input_shape,
+            mean=data.mean,
+            std=data.std,
+            class_names=data.class_names,
+        )
+    identity = {name: value for name, value in data.state().items() if name != "step"}
+    known = known_dataset(data.name) if data.name in dataset_names() else None
+    channels = len(known.mean) if known else 3
+    return Description(
+        name=data.name,
+        data_hash=hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest(),
+        n=data.n,
+        input_shape=(*data.size, channels),
+        mean=known.mean if known else _MEAN,
+        std=known.std if known else _STD,
+        class_names=data.class_names,
+    )
+
+
+class Feed(Protocol):
+    """Steps of an epoch, some at a time: the data they draw from, and the rows [steps, batch] of each."""
+
+    steps_per_epoch: int
+
+    def chunks(self, epoch: int) -> Iterator[tuple[TrainData, np.ndarray]]: ...
+
+
+class ResidentFeed:
+    """A data set that lies on the device as a whole; each epoch draws its rows in an order of its own.
+
+    Args:
+        inputs: as stored; token ids for texts.
+        targets: labels int32 [N] or rows float32 [N, classes].
+        batch_size: rows per step; those that do not fill a batch are left out, other ones in each epoch.
+        seed: decides the order of every epoch.
+        steps_per_chunk: steps in one call; None: the whole epoch.
+        sharding: where the data go; None: the default device.
+
+    Raises:
+        ValueError: there are fewer inputs than a batch.
+    """
+
+    def __init__(
+        self,
+        inputs: np.ndarray,
+        targets: np.ndarray,
+        *,
+        batch_size: int,
+        seed: int,
+        steps_per_chunk: int | None,
+        sharding: Any = None,
+        record: np.ndarray | None = None,
+        mask: Any = None,
+        extras: Any = None,
+    ) -> None:
+        if len(inputs) < batch_size:
+            raise ValueError(
+                f"the data set has {len(inputs)} inputs, fewer than a batch of {batch_size}; lower the batch size"
+            )
+        self.steps_per_epoch = len(inputs) // batch_size
+        self._shape = (self.steps_per_epoch, batch_size)
+        self._n, self._seed, self._per_chunk = len(inputs), seed, steps_per_chunk or self.steps_per_epoch
+        data = TrainData(inputs, targets, record, mask, extras)
+        self.data: TrainData = jax.device_put(data, sharding) if sharding is not None else jax.device_put(data)
+
+    def rows(self, epoch: int) -> np.ndarray:
+        """Rows of each step of an epoch, int32 [steps, batch]."""
+        order = np.random.default_rng([self._seed, epoch]).permutation(self._n)
+        return order[: self._shape[0] * self._shape[1]].reshape(self._shape).astype(np.int32)
+
+    def chunks(self, epoch: int) -> Iterator[tuple[TrainData, np.ndarray]]:
+        rows = self.rows(epoch)
+        for start in range(0, len(rows), self._per_chunk):
+            yield self.data, rows[start : start + self._per_chunk]
+
+
+class StreamFeed:
+    """Batches of a stream, one step each."""
+
+    def __init__(self, stream: Stream, *, mask: Any = None, extras: Any = None) -> None:
+        self.steps_per_epoch = stream.steps_per_epoch
+        self._stream, self._mask, self._extras = stream, mask, extras
+
+    def chunks(self, epoch: int) -> Iterator[tuple[TrainData, np.ndarray]]:
+        self._stream.restore({**self._stream.state(), "step": epoch * self.steps_per_epoch})
+        try:
+            for _ in range(self.steps_per_epoch):
+                batch = next(self._stream)
+                data = TrainData(jnp.asarray(batch.images), jnp.asarray(batch.labels), None, self._mask, self._extras)
+                yield data, np.arange(len(batch.labels), dtype=np.int32)[None]
+        finally:
+            self._stream.close()
+
+
+def checked_targets(targets: np.ndarray | Sequence[Any] | None, data: Dataset, num_classes: int) -> np.ndarray:
+    """Labels of the data set, or what is to be learnt in their place.
+
+    Raises:
+        ValueError: their number or classes do not fit, or some are not finite.
+    """
+    if targets is None:
+        if data.num_classes != num_classes:
+            raise ValueError(
+                f"{data.name} has {data.num_classes} classes and the model {num_classes}; give the model a head with "
+                "`transfer`, or create it with as many classes"
+            )
+        return data.labels
+    found = np.asarray(targets)
+    if len(found) != len(data):
+        raise ValueError(f"there are {len(found)} targets for {len(data)} inputs of {data.name}; give one for each")
+    if found.ndim == 1 and found.dtype.kind in "iu":
+        if found.min() < 0 or found.max() >= num_classes:
+            raise ValueError(f"targets go from {found.min()} to {found.max()}, and the model has {num_classes} classes")
+        return found.astype(np.int32)
+    if found.ndim != 2 or found.shape[1] != num_classes:
+        raise ValueError(
+            f"targets have shape {found.shape}; give labels [N] or rows of outputs [N, {num_classes}], one per class"
+        )
+    if not np.isfinite(found).all():
+        raise ValueError(f"{np.count_nonzero(~np.isfinite(found))} of {found.size} targets are not finite")
+    return found.astype(np.float32)
+
+
+def checked_mask(mask: Mapping[str, np.ndarray], names: Sequence[str]) -> None:
+    """Refuse masks of parameters that are not trained."""
+    if unknown := sorted(set(mask) - set(names)):
+        raise ValueError(f"`mask` names {', '.join(unknown[:5])}, which the model does not train")

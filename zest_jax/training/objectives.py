@@ -1,0 +1,55 @@
+"""What training minimises: a loss of the model on one batch.
+
+An objective is a frozen dataclass, so that a compiled step is shared by all trainings with equal objectives; arrays that it
+needs (another model's weights) are passed as `extras`.
+"""
+
+import dataclasses
+from typing import Any, Protocol
+
+import jax
+import jax.numpy as jnp
+import optax
+from flax import nnx
+from jaxtyping import Array, Float
+
+
+class Objective(Protocol):
+    """Loss of `model` on prepared inputs [batch, ...] with their targets; also the outputs, to count the right answers."""
+
+    def __call__(
+        self, model: nnx.Module, inputs: Array, targets: Array, extras: Any
+    ) -> tuple[Float[Array, ""], Float[Array, "batch classes"]]: ...
+
+    def __hash__(self) -> int: ...
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class CrossEntropy:
+    """Cross-entropy with labels [batch] or with probabilities [batch, classes].
+
+    `-sum_c t_c log softmax(f(x))_c`, where t is `(1 - label_smoothing) onehot + label_smoothing / classes`, or the given
+    probabilities (Hinton et al. 2015, temperature 1).
+    """
+
+    label_smoothing: float = 0.0
+
+    def __call__(self, model: Any, inputs: Array, targets: Array, extras: Any) -> tuple[Array, Array]:
+        logits = model(inputs).astype(jnp.float32)
+        wanted = jax.nn.one_hot(targets, logits.shape[-1]) if targets.ndim == 1 else targets
+        if self.label_smoothing:
+            wanted = optax.smooth_labels(wanted, self.label_smoothing)
+        return optax.softmax_cross_entropy(logits, wanted).mean(), logits
+
+
+@dataclasses.dataclass(frozen=True)
+class MatchLogits:
+    """Mean squared error between the model's logits and given ones [batch, classes], each centred over the classes.
+
+    Adding a constant to all logits of an input changes no prediction, so that the mean over the classes is left out.
+    """
+
+    def __call__(self, model: Any, inputs: Array, targets: Array, extras: Any) -> tuple[Array, Array]:
+        logits = model(inputs).astype(jnp.float32)
+        centred = targets - targets.mean(-1, keepdims=True)
+        return optax.squared_error(logits - logits.mean(-1, keepdims=True), centred).mean(), logits

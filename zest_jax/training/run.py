@@ -1,0 +1,478 @@
+"""One training with all that it keeps: its state on the device, its folder, its metrics."""
+
+import dataclasses
+import hashlib
+import json
+import time
+import warnings
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+from zest_jax.atomic import atomic_write
+from zest_jax.data.datasets import Dataset
+from zest_jax.data.streaming import Stream
+from zest_jax.data.subsets import checked_rows
+from zest_jax.data.tokens import as_stored
+from zest_jax.errors import NonFiniteLossError
+from zest_jax.training.checkpoints import (
+    Checkpoint,
+    DamagedCheckpointError,
+    LineageStep,
+    RunFolder,
+    epoch_folder,
+    epochs_in,
+    fingerprint,
+    load_checkpoint,
+    load_training,
+    set_weights,
+    weights_of,
+)
+from zest_jax.training.engine import Plan, StepMetrics, TrainState, as_pure
+from zest_jax.training.evaluation import accuracy
+from zest_jax.training.feeding import (
+    Feed,
+    ResidentFeed,
+    StreamFeed,
+    checked_mask,
+    checked_targets,
+    describe,
+)
+from zest_jax.training.objectives import CrossEntropy, Objective
+from zest_jax.training.recipes import Recipe
+from zest_jax.version import __version__
+
+# A checkpoint to go on from is written when the last one is older than this, in seconds.
+SAVE_AFTER = 30.0
+RUN_FILE, METRICS_FILE = "run.json", "metrics.jsonl"
+# Prefix, in what a checkpoint keeps of a training, of the summed updates of recorded batches.
+RECORDED = "recorded."
+
+
+class FitResult(NamedTuple):
+    """What came out of a training.
+
+    Attributes:
+        checkpoint: the model, in evaluation mode, with everything known about it.
+        history: one entry per epoch, as in `metrics.jsonl`.
+        recorded: by name of the weight, the sum of the updates of all batches that held a recorded row, or None.
+    """
+
+    checkpoint: Checkpoint
+    history: list[dict[str, Any]]
+    recorded: dict[str, np.ndarray] | None
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Extras:
+    """What a training may do besides learning the labels of a data set; see `fit`."""
+
+    targets: np.ndarray | None = None
+    objective: Objective | None = None
+    arrays: Any = None
+    trained: Collection[str] | None = None
+    mask: Mapping[str, np.ndarray] | None = None
+    record: Sequence[int] | None = None
+
+
+class Run:
+    """A training between its epochs.
+
+    Makes the state that the compiled steps carry, or takes it from the folder where it was left; see `fit`.
+
+    Attributes:
+        epoch: epochs done.
+        state: on the device.
+        feed: the data.
+    """
+
+    def __init__(
+        self,
+        start: Checkpoint,
+        data: Dataset | Stream,
+        recipe: Recipe,
+        *,
+        seed: int,
+        step: LineageStep,
+        folder: Path | None,
+        test: Dataset | None,
+        extras: Extras,
+        save_every: int,
+        devices: Sequence[jax.Device] | None,
+    ) -> None:
+        self.start, self.recipe, self.seed, self.step = start, recipe, seed, step
+        self.test, self.save_every, self.history = test, save_every, []
+        self.described = describe(data)
+        info = start.info
+        model = info.model.build(seed=seed, dtype=recipe.dtype)
+        set_weights(model, weights_of(start.model), origin="the model to start from")
+        if isinstance(data, Dataset):
+            stored = as_stored(data.inputs, info.tokenizer, origin=data.name)
+            shape = stored.shape[1:]
+        else:
+            stored, shape = None, self.described.input_shape
+        model.check_input(shape)
+        names = trained_names(model, extras.trained)
+        _set_modes(model, names)
+        # Trained parameters apart, so that no gradient of the others is computed.
+        graphdef, trained, frozen, rest = nnx.split(model, _among(names), nnx.Param, ...)
+        trained, frozen, rest = as_pure(trained), as_pure(frozen), as_pure(rest)
+        objective = extras.objective or CrossEntropy(label_smoothing=recipe.label_smoothing)
+        self.sharding, self.rows_sharding = _shardings(devices, recipe.batch_size)
+        mask = None
+        if extras.mask is not None:
+            checked_mask(extras.mask, names)
+            mask = _mask_like(trained, extras.mask)
+        self.feed = self._feed(data, stored, model.num_classes, mask, extras)
+        self._plan = Plan(
+            graphdef=graphdef,
+            recipe=recipe,
+            steps_per_epoch=self.feed.steps_per_epoch,
+            objective=objective,
+            preparation=start.preparation,
+        )
+        self._image_size = (shape[0], shape[1]) if len(shape) == 3 else None
+        recorded = jax.tree.map(jnp.zeros_like, trained) if extras.record is not None else None
+        state = TrainState(
+            trained, frozen, rest, self._plan.transform.init(trained), jnp.zeros((), jnp.int32), recorded
+        )
+        self.epoch = 0
+        self.folder = None
+        self._path = folder
+        if folder is not None:
+            _claim(folder, self._identity(names, extras, data))
+            state = self._resumed(folder, state)
+            self.folder = RunFolder(folder, keep_every=save_every)
+        self.state: TrainState = jax.device_put(state, self.sharding) if self.sharding else jax.device_put(state)
+        self.key = jax.random.key(seed)
+        self._saved_at = time.monotonic()
+
+    @property
+    def total_images(self) -> int:
+        return self.recipe.epochs * self.feed.steps_per_epoch * self.recipe.batch_size
+
+    @property
+    def images_done(self) -> int:
+        return self.epoch * self.feed.steps_per_epoch * self.recipe.batch_size
+
+    def plan(self) -> Plan:
+        """What the steps of the coming epoch are compiled from."""
+        scale = self.recipe.scale_of_epoch(self.epoch)
+        if self._image_size is None or scale == 1:
+            return self._plan
+        height, width = self._image_size
+        return dataclasses.replace(self._plan, size=(round(height * scale), round(width * scale)))
+
+    def check(self, metrics: StepMetrics, first: int) -> None:
+        """Stop at the first loss that is no number; `first` is the number of the first step of `metrics` in its epoch.
+
+        Raises:
+            NonFiniteLossError: names the step.
+        """
+        bad = np.flatnonzero(~np.isfinite(metrics.loss))
+        if bad.size:
+            step = self.epoch * self.feed.steps_per_epoch + first + int(bad[0]) + 1
+            kept = epochs_in(self._path) if self._path else []
+            raise NonFiniteLossError(
+                f"the loss of step {step:,} (epoch {self.epoch + 1} of {self.recipe.epochs}) is {metrics.loss[bad[0]]}; "
+                "lower the learning rate, or look for inputs that are not finite"
+                + (f"; the checkpoint of epoch {kept[-1]} in {self._path} is whole" if kept else "")
+            )
+
+    def finish_epoch(self, metrics: StepMetrics, seconds: float) -> None:
+        """Note an epoch's metrics, and write a checkpoint when one is due."""
+        self.epoch += 1
+        step = self.epoch * self.feed.steps_per_epoch
+        last = self.epoch == self.recipe.epochs
+        kept = bool(self.save_every) and self.epoch % self.save_every == 0
+        checkpoint = None
+        line: dict[str, Any] = {
+            "epoch": self.epoch,
+            "step": step,
+            "loss": float(metrics.loss.mean()),
+            "accuracy": float(metrics.accuracy.mean()),
+            "learning_rate": float(self.recipe.learning_rates(self.feed.steps_per_epoch)(step - 1)),
+            "images_per_second": len(metrics.loss) * self.recipe.batch_size / seconds,
+        }
+        if last or kept:
+            checkpoint = self.checkpoint(measured=True)
+            if checkpoint.info.accuracy is not None:
+                line["test_accuracy"] = checkpoint.info.accuracy
+        self.history.append(line)
+        if self.folder is None or self._path is None:
+            return
+        # Before the checkpoint: going on from one cuts off the lines that come after it.
+        with (self._path / METRICS_FILE).open("a", encoding="utf-8") as file:
+            file.write(json.dumps(line) + "\n")
+        if last or kept or time.monotonic() - self._saved_at > SAVE_AFTER:
+            self.folder.save(checkpoint or self.checkpoint(measured=False), self._training())
+            self._saved_at = time.monotonic()
+
+    def checkpoint(self, *, measured: bool) -> Checkpoint:
+        """The model as it is now, float32 and in evaluation mode."""
+        info = self.start.info
+        model = info.model.build()
+        trained = nnx.merge(self._plan.graphdef, self.state.trained, self.state.frozen, self.state.rest)
+        set_weights(model, weights_of(trained), origin="the training")
+        found: float | None = None
+        if measured and self.test is not None:
+            stored = as_stored(self.test.inputs, info.tokenizer, origin=self.test.name)
+            found = accuracy(model, stored, self.test.labels, self.start.preparation)
+        info = dataclasses.replace(
+            info,
+            class_names=info.class_names,
+            dataset=self.described.name,
+            data_hash=self.described.data_hash,
+            recipe=self.recipe.to_json(),
+            seed=self.seed,
+            epoch=self.epoch,
+            accuracy=found,
+            lineage=(*info.lineage, self.step),
+            version=__version__,
+        )
+        path = epoch_folder(self._path, self.epoch) if self._path else None
+        return Checkpoint(model, info, path)
+
+    def result(self) -> FitResult:
+        """What came out, once all epochs are done."""
+        checkpoint = self.checkpoint(measured=not self.history or "test_accuracy" not in self.history[-1])
+        if self.history and "test_accuracy" in self.history[-1]:
+            info = dataclasses.replace(checkpoint.info, accuracy=self.history[-1]["test_accuracy"])
+            checkpoint = dataclasses.replace(checkpoint, info=info)
+        recorded = self.state.recorded
+        return FitResult(checkpoint, self.history, None if recorded is None else named(recorded))
+
+    def close(self) -> None:
+        if self.folder is not None:
+            self.folder.close()
+
+    def _feed(self, data: Dataset | Stream, stored: Any, num_classes: int, mask: Any, extras: Extras) -> Feed:
+        if isinstance(data, Stream):
+            if extras.targets is not None or extras.record is not None:
+                raise ValueError("a stream has no rows to give targets to or to record; load the data set whole")
+            if len(data.class_names) != num_classes:
+                raise ValueError(f"{data.name} has {len(data.class_names)} classes and the model {num_classes}")
+            return StreamFeed(data, mask=mask, extras=extras.arrays)
+        record = None
+        if extras.record is not None:
+            record = np.zeros(len(data), bool)
+            record[checked_rows(data, extras.record)] = True
+        accelerated = jax.default_backend() != "cpu"
+        return ResidentFeed(
+            stored,
+            checked_targets(extras.targets, data, num_classes),
+            batch_size=self.recipe.batch_size,
+            seed=self.seed,
+            # XLA's CPU backend does convolutions inside a loop several times as slowly as outside.
+            steps_per_chunk=None if accelerated else 1,
+            sharding=self.sharding,
+            record=record,
+            mask=mask,
+            extras=extras.arrays,
+        )
+
+    def _identity(self, names: Sequence[str], extras: Extras, data: Dataset | Stream) -> dict[str, Any]:
+        """What must be the same for a training to go on."""
+        hashed = {
+            "targets": extras.targets,
+            "record": extras.record,
+            "mask": None if extras.mask is None else np.frombuffer(fingerprint(extras.mask).encode(), np.uint8),
+        }
+        return {
+            "kind": self.step.kind,
+            "parent": self.step.parent,
+            "settings": dict(self.step.settings),
+            "model": self.start.info.model.to_json(),
+            "start": self.start.fingerprint,
+            "dataset": self.described.name,
+            "data_hash": self.described.data_hash,
+            "recipe": self.recipe.to_json(),
+            "seed": self.seed,
+            "trained": "all" if extras.trained is None else list(names),
+            **{name: None if value is None else _digest(np.asarray(value)) for name, value in hashed.items()},
+        }
+
+    def _resumed(self, folder: Path, state: TrainState) -> TrainState:
+        """The state after the last whole checkpoint, or `state` when there is none."""
+        damage: list[str] = []
+        for epoch in reversed(epochs_in(folder)):
+            path = epoch_folder(folder, epoch)
+            try:
+                checkpoint, training = load_checkpoint(path), load_training(path)
+                state = _restored(state, weights_of(checkpoint.model), training, path)
+            except DamagedCheckpointError as error:
+                damage.append(str(error))
+                continue
+            self.epoch = epoch
+            break
+        if damage:
+            warnings.warn(
+                f"{'; '.join(damage)}; going on from "
+                + (f"the checkpoint of epoch {self.epoch}" if self.epoch else "the start"),
+                stacklevel=2,
+            )
+        self.history = _read_metrics(folder / METRICS_FILE, self.epoch)
+        if (folder / METRICS_FILE).exists():
+            lines = "".join(json.dumps(line) + "\n" for line in self.history)
+            with atomic_write(folder / METRICS_FILE) as file:
+                file.write(lines.encode())
+        return state
+
+    def _training(self) -> dict[str, Any]:
+        """What a checkpoint keeps besides the model."""
+        kept = {name: np.asarray(value) for name, value in _going_on(self.state)}
+        if self.state.recorded is not None:
+            kept |= {f"{RECORDED}{name}": value for name, value in named(self.state.recorded).items()}
+        return kept
+
+
+def trained_names(model: Any, wanted: Collection[str] | None) -> list[str]:
+    """Names of the parameters to train, from input to output.
+
+    Raises:
+        ValueError: a name is no parameter's, or none is given.
+    """
+    names = [".".join(map(str, path)) for path in model.depth_order()]
+    if wanted is None:
+        return names
+    if unknown := sorted(set(wanted) - set(names)):
+        raise ValueError(f"`trained` names {', '.join(unknown[:5])}; the parameters are {', '.join(names[:5])}, ...")
+    if not wanted:
+        raise ValueError("`trained` is empty; name at least one parameter")
+    return [name for name in names if name in set(wanted)]
+
+
+def named(tree: Any) -> dict[str, np.ndarray]:
+    """Arrays of a pure state by dotted name."""
+    found = jax.tree_util.tree_flatten_with_path(tree)[0]
+    return {".".join(str(getattr(k, "key", getattr(k, "idx", k))) for k in path): np.asarray(a) for path, a in found}
+
+
+def _among(names: Sequence[str]) -> Any:
+    wanted = set(names)
+    return lambda path, variable: isinstance(variable, nnx.Param) and ".".join(map(str, path)) in wanted
+
+
+def _set_modes(model: Any, names: Sequence[str]) -> None:
+    """Training mode, but for normalisations of which no parameter is trained: their statistics stay too."""
+    model.train()
+    wanted = set(names)
+    for path, part in nnx.iter_modules(model):
+        if isinstance(part, nnx.BatchNorm):
+            own = {".".join(map(str, (*path, name))) for name in ("scale", "bias")}
+            if not own & wanted:
+                part.eval()
+
+
+def _mask_like(trained: Any, mask: Mapping[str, np.ndarray]) -> Any:
+    paths, treedef = jax.tree_util.tree_flatten_with_path(trained)
+    names = list(named(trained))
+    leaves = []
+    for name, (_, leaf) in zip(names, paths, strict=True):
+        factor = np.asarray(mask.get(name, np.ones((), np.float32)), np.float32)
+        if factor.shape not in ((), leaf.shape):
+            raise ValueError(f"the mask of {name} has shape {factor.shape}, and the parameter {leaf.shape}")
+        leaves.append(jnp.asarray(factor))
+    return jax.tree.unflatten(treedef, leaves)
+
+
+def _shardings(devices: Sequence[jax.Device] | None, batch_size: int) -> tuple[Any, Any]:
+    """Where states and data (everywhere) and rows (shared out) go."""
+    if devices is None:
+        devices = jax.local_devices()
+        if jax.default_backend() == "cpu" or batch_size % len(devices):
+            devices = devices[:1]
+    elif batch_size % len(devices):
+        raise ValueError(f"a batch of {batch_size} cannot be shared out over {len(devices)} devices; choose a multiple")
+    if len(devices) == 1:
+        return None, None
+    mesh = Mesh(np.array(devices), ("data",))
+    return NamedSharding(mesh, PartitionSpec()), NamedSharding(mesh, PartitionSpec(None, "data"))
+
+
+def _claim(folder: Path, identity: dict[str, Any]) -> None:
+    """Note what is trained in a folder, or refuse one where something else was."""
+    path = folder / RUN_FILE
+    identity = json.loads(json.dumps(identity))
+    if path.exists():
+        try:
+            stored = json.loads(path.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise ValueError(f"{path} cannot be read ({error}); choose another folder") from error
+        differ = [name for name in identity if stored.get(name) != identity[name]]
+        if differ:
+            shown = "; ".join(f"`{n}` is {_brief(stored.get(n))} there and {_brief(identity[n])} here" for n in differ)
+            raise ValueError(f"{folder} holds another training: {shown}; choose another folder, or remove it")
+        return
+    if folder.is_dir() and epochs_in(folder):
+        raise ValueError(f"{folder} holds checkpoints that no training here made; choose another folder")
+    folder.mkdir(parents=True, exist_ok=True)
+    content = json.dumps({**identity, "version": __version__}, indent=2) + "\n"
+    with atomic_write(path) as file:
+        file.write(content.encode())
+
+
+def _brief(value: Any) -> str:
+    text = json.dumps(value)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def _going_on(state: TrainState) -> list[tuple[str, Any]]:
+    """Arrays of a state that are neither parameters (the model has them) nor keys (they follow from the seed)."""
+    tree = {"optimizer": state.optimizer, "rest": state.rest, "step": state.step}
+    found = [(jax.tree_util.keystr(path), leaf) for path, leaf in jax.tree_util.tree_flatten_with_path(tree)[0]]
+    return [(name, leaf) for name, leaf in found if not jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)]
+
+
+def _restored(
+    fresh: TrainState, weights: Mapping[str, np.ndarray], training: Mapping[str, np.ndarray], path: Path
+) -> TrainState:
+    """A fresh state with all values taken from a checkpoint."""
+
+    def filled(tree: Any, values: Mapping[str, np.ndarray], prefix: str = "") -> Any:
+        leaves = [jnp.asarray(values[prefix + name]) for name in named(tree)]
+        return jax.tree.unflatten(jax.tree.structure(tree), leaves)
+
+    tree = {"optimizer": fresh.optimizer, "rest": fresh.rest, "step": fresh.step}
+    stored = {name for name, _ in _going_on(fresh)}
+    try:
+        going_on = jax.tree_util.tree_map_with_path(
+            lambda at, leaf: jnp.asarray(training[name]) if (name := jax.tree_util.keystr(at)) in stored else leaf, tree
+        )
+        return TrainState(
+            filled(fresh.trained, weights),
+            filled(fresh.frozen, weights),
+            going_on["rest"],
+            going_on["optimizer"],
+            going_on["step"],
+            None if fresh.recorded is None else filled(fresh.recorded, training, RECORDED),
+        )
+    except KeyError as error:
+        raise DamagedCheckpointError(f"the state of the training in {path} lacks {error}") from error
+
+
+def _read_metrics(path: Path, epochs: int) -> list[dict[str, Any]]:
+    """Lines up to an epoch; a line that was cut off comes after all checkpoints."""
+    history: list[dict[str, Any]] = []
+    if path.exists():
+        for text in path.read_text(encoding="utf-8").splitlines():
+            try:
+                line = json.loads(text)
+            except ValueError:
+                break
+            if line["epoch"] > epochs:
+                break
+            history.append(line)
+    return history
+
+
+def _digest(array: np.ndarray) -> str:
+    return hashlib.sha256(
+        f"{array.dtype.str}{array.shape}".encode() + np.ascontiguousarray(array).tobytes()
+    ).hexdigest()

@@ -1,0 +1,104 @@
+"""Several models of one kind that differ in their seed alone, trained one after the other or all at once."""
+
+import os
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from zest_jax.data.datasets import Dataset
+from zest_jax.models.registry import ModelConfig
+from zest_jax.progress import progress_bar
+from zest_jax.training.checkpoints import LineageStep
+from zest_jax.training.engine import StepMetrics, train_steps_together
+from zest_jax.training.loop import finish, start_checkpoint
+from zest_jax.training.recipes import Recipe
+from zest_jax.training.run import Extras, FitResult, Run
+
+Together = Literal["auto", "vmap", "sequential"]
+
+
+def train_seeds(
+    config: ModelConfig,
+    data: Dataset,
+    recipe: Recipe,
+    *,
+    seeds: Sequence[int],
+    folder: str | os.PathLike[str] | None = None,
+    test: Dataset | None = None,
+    save_every: int = 0,
+    together: Together = "auto",
+    progress: bool | None = False,
+) -> list[FitResult]:
+    """Train one model for each seed; each equals what `train` makes of that seed (up to rounding under "vmap").
+
+    Args:
+        config, data, recipe, test, save_every, progress: as for `train`.
+        seeds: all different.
+        folder: gets a run `seed-S` for each seed S.
+        together: "vmap" does a step of all models at once, which fills an accelerator; "sequential" trains one after the
+            other, which is faster on a CPU, where XLA turns convolutions with a kernel per model into slow grouped ones.
+            "auto" chooses by device. Runs that have done different numbers of epochs first catch up one by one.
+
+    Raises:
+        ValueError: no seed or one given twice, and whatever `fit` refuses.
+    """
+    if not seeds or len(set(seeds)) < len(seeds):
+        raise ValueError(f"`seeds` is {list(seeds)}; give at least one, each once")
+    if together not in ("auto", "vmap", "sequential"):
+        raise ValueError(f"`together` is {together!r}; choose auto, vmap, sequential")
+    runs = [
+        Run(
+            start_checkpoint(config, data, seed=seed),
+            data,
+            recipe,
+            seed=seed,
+            step=LineageStep(kind="train"),
+            folder=None if folder is None else Path(folder).expanduser().absolute() / f"seed-{seed}",
+            test=test,
+            extras=Extras(),
+            save_every=save_every,
+            devices=None if together == "sequential" else jax.local_devices()[:1],
+        )
+        for seed in seeds
+    ]
+    try:
+        if together == "vmap" or (together == "auto" and jax.default_backend() != "cpu"):
+            _finish_together(runs, progress=progress)
+        else:
+            finish(runs, progress=progress)
+        return [run.result() for run in runs]
+    finally:
+        for run in runs:
+            run.close()
+
+
+def _finish_together(runs: Sequence[Run], *, progress: bool | None) -> None:
+    furthest = max(run.epoch for run in runs)
+    epochs = runs[0].recipe.epochs
+    finish([run for run in runs if run.epoch < furthest], progress=progress, until=furthest)
+    total, done = sum(run.total_images for run in runs), sum(run.images_done for run in runs)
+    name = f"train {len(runs)} x {runs[0].start.info.model.name}"
+    keys = jax.random.wrap_key_data(jnp.stack([jax.random.key_data(run.key) for run in runs]))
+    with progress_bar(name, total, unit="images", show=progress, done=done) as update:
+        while runs[0].epoch < epochs:
+            began, plan = time.monotonic(), runs[0].plan()
+            states = jax.tree.map(lambda *leaves: jnp.stack(leaves), *(run.state for run in runs))
+            parts: list[StepMetrics] = []
+            for chunks in zip(*(run.feed.chunks(run.epoch) for run in runs), strict=True):
+                rows = np.stack([rows for _, rows in chunks])
+                states, metrics = train_steps_together(plan, states, chunks[0][0], rows, keys)
+                parts.append(metrics)
+            seconds = time.monotonic() - began
+            for i, run in enumerate(runs):
+                run.state = jax.tree.map(lambda leaf, i=i: leaf[i], states)
+                own = StepMetrics(
+                    *(np.concatenate([np.asarray(p[i]) for p in part]) for part in zip(*parts, strict=True))
+                )
+                run.check(own, first=0)
+                run.finish_epoch(own, seconds)
+            update(sum(run.images_done for run in runs))
