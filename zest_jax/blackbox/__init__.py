@@ -1,5 +1,6 @@
 """Black boxes: models of any framework that can only be asked."""
 
+from zest_jax.blackbox.checkpoint import from_checkpoint
 from zest_jax.blackbox.files import load_model
 from zest_jax.blackbox.flax import from_flax, from_linen
 from zest_jax.blackbox.function import from_callable, from_jax
@@ -17,6 +18,7 @@ __all__ = [
     "JaxBlackBox",
     "file_identity",
     "from_callable",
+    "from_checkpoint",
     "from_exported",
     "from_flax",
     "from_jax",

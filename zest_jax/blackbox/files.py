@@ -1,4 +1,4 @@
-"""Open a model file of any kind, or a Python reference, as a black box."""
+"""Open a model file of any kind, a checkpoint, or a Python reference, as a black box."""
 
 import importlib
 import os
@@ -9,11 +9,12 @@ from typing import Any
 
 from flax import nnx
 
+from zest_jax.blackbox.checkpoint import CheckpointSettings, from_checkpoint
 from zest_jax.blackbox.flax import from_flax
 from zest_jax.blackbox.function import from_callable
 from zest_jax.blackbox.onnx import OnnxSettings, from_onnx
 from zest_jax.blackbox.protocol import BlackBox
-from zest_jax.blackbox.recognise import FileKind, existing_file, file_identity, recognise
+from zest_jax.blackbox.recognise import FileKind, file_identity, recognise
 from zest_jax.blackbox.settings import CommonSettings
 from zest_jax.blackbox.torch import TorchSettings, from_torch, import_torch
 from zest_jax.blackbox.torch_files import from_exported, from_state_dict, from_torchscript, read_torch_file
@@ -37,6 +38,7 @@ def load_model(
     | TorchScript | `from_torchscript` | yes, unless its code reaches files: then refused without `trust` |
     | torch.export program | `from_exported` | no: refused without `trust` |
     | whole pickled module, any other pickle | `from_torch` | no: refused without `trust` |
+    | folder of a run of `zest train`, or a checkpoint in it | `from_checkpoint` | yes |
     | `package.module:function` | imported; it is your own code | - |
 
     Args:
@@ -47,7 +49,7 @@ def load_model(
         settings: those of the adapter, such as `mean`, `std`, `layout`, `output`, `label`; None means its default.
 
     Returns:
-        the black box; `settings["file_sha256"]` identifies the file.
+        the black box; `settings["file_sha256"]` identifies the file, or the weights of a checkpoint.
 
     Raises:
         FileNotFoundError: there is no such file.
@@ -62,8 +64,10 @@ def load_model(
     settings = {name: value for name, value in settings.items() if value is not None}
     if _is_reference(model):
         return _black_box_of(_made_by_reference(str(model)), str(model), settings)
-    path = existing_file(model)
+    path = Path(model)
     kind = recognise(path)
+    if kind is FileKind.CHECKPOINT:
+        return from_checkpoint(path, **_applicable_to_checkpoint(settings, path, factory))
     if isinstance(factory, str):
         factory = _function_named(factory)
     if kind is FileKind.ONNX:
@@ -119,6 +123,18 @@ def _applicable(settings: dict[str, Any], allowed: type, what: str) -> dict[str,
     unknown = [name for name in settings if name not in names]
     if unknown:
         raise ValueError(f"{', '.join(unknown)} cannot be set for {what}; it takes {', '.join(sorted(names))}")
+    return settings
+
+
+def _applicable_to_checkpoint(settings: dict[str, Any], path: Path, factory: Any) -> dict[str, Any]:
+    if factory is not None:
+        raise ValueError(f"{path} is a checkpoint, which tells its architecture; leave out `factory`")
+    known = CheckpointSettings.__annotations__.keys()
+    if unknown := [name for name in settings if name not in known]:
+        raise ValueError(
+            f"{', '.join(unknown)} cannot be set for a checkpoint, which tells how it takes its inputs; it takes "
+            f"{', '.join(sorted(known))}"
+        )
     return settings
 
 

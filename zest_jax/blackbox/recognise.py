@@ -1,4 +1,4 @@
-"""Recognise what kind of model a file holds, by its content; nothing in it is ever run or unpickled here."""
+"""Recognise what kind of model a file or folder holds, by its content; nothing in it is ever run or unpickled here."""
 
 import hashlib
 import json
@@ -13,7 +13,7 @@ from zest_jax.errors import FileFormatError
 
 
 class FileKind(Enum):
-    """The kinds of model files, worded for messages."""
+    """The kinds of model files, and the one kind of folder, worded for messages."""
 
     ONNX = "an ONNX model"
     TORCHSCRIPT = "a TorchScript program"
@@ -22,6 +22,7 @@ class FileKind(Enum):
     TORCH_LEGACY = "a PyTorch file in the format before version 1.6"
     PICKLE = "a Python pickle"
     SAFETENSORS = "safetensors weights"
+    CHECKPOINT = "a checkpoint"
 
 
 _TORCH_LEGACY_MAGIC = (0x1950A86A20F9469CFC6C).to_bytes(10, "little")
@@ -48,12 +49,14 @@ _OURS = {
 
 
 def recognise(path: str | os.PathLike[str]) -> FileKind:
-    """Return what kind of model the file at `path` holds.
+    """Return what kind of model the file at `path` holds; the folder of a run or of one checkpoint in it is one too.
 
     Raises:
         FileNotFoundError: there is no such file.
-        FileFormatError: it is empty, truncated, a folder, a signature or probe set, or of no kind known here.
+        FileFormatError: it is empty, truncated, any other folder, a signature or probe set, or of no kind known here.
     """
+    if is_checkpoint_folder(path):
+        return FileKind.CHECKPOINT
     path = existing_file(path)
     with path.open("rb") as file:
         head = file.read(64)
@@ -88,10 +91,27 @@ def existing_file(path: str | os.PathLike[str]) -> Path:
             f"there is no file {path}; give a model file, or a Python reference `package.module:function`"
         )
     if path.is_dir():
-        raise FileFormatError(f"{path} is a folder, not a model file; give the model file in it")
+        raise FileFormatError(f"{path} is a folder, not a model file; {_what_to_give_of(path)}")
     if path.stat().st_size == 0:
         raise FileFormatError(f"{path} is empty; write or download it again")
     return path
+
+
+def is_checkpoint_folder(path: str | os.PathLike[str]) -> bool:
+    """Whether `path` is the folder of a run of `zest train`, or one checkpoint in it (`RUN/checkpoints/12`)."""
+    path = Path(path)
+    return (path / "checkpoints").is_dir() or ((path / "info").is_dir() and (path / "model").is_dir())
+
+
+def _what_to_give_of(folder: Path) -> str:
+    if is_checkpoint_folder(folder):
+        return "it holds a checkpoint: open it with `from_checkpoint` or `load_model`"
+    if folder.name == "checkpoints" and any(is_checkpoint_folder(child) for child in folder.iterdir()):
+        return f"give the run {folder.absolute().parent}, or one checkpoint in it ({folder / 'EPOCH'})"
+    runs = sorted(child.name for child in folder.iterdir() if (child / "checkpoints").is_dir())
+    if runs:
+        return f"give one of the runs in it: {', '.join(runs[:5])}{', ...' if len(runs) > 5 else ''}"
+    return "give the model file in it, or a run of `zest train`, which has a folder `checkpoints`"
 
 
 def file_identity(path: str | os.PathLike[str], *more: str | os.PathLike[str]) -> str:

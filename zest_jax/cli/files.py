@@ -63,6 +63,11 @@ def read_signature(path: Path) -> "Signature":
     """Load a signature, or say what the file is instead."""
     from zest_jax.signature import Signature
 
+    if path.is_dir() and _is_model(path):
+        raise UsageError(
+            f"{path} is a model, not a signature; sign it first: "
+            f"`zest sign {path} --probes probes.npz -o {path.absolute().name}.sig`"
+        )
     check_exists(path, "make it with `zest sign MODEL --probes probes.npz -o model.sig`")
     kind = kind_of(path)
     if kind == "probes":

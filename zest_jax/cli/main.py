@@ -15,10 +15,12 @@ import tyro
 from zest_jax.cli.compare import Compare
 from zest_jax.cli.console import in_words_of_the_command_line, note, tidy_warnings
 from zest_jax.cli.distance import Distance
+from zest_jax.cli.export import Export
 from zest_jax.cli.files import UsageError
 from zest_jax.cli.probes import Probes
 from zest_jax.cli.show import Show
 from zest_jax.cli.sign import Sign
+from zest_jax.cli.train import Train
 from zest_jax.errors import ZestError
 
 DONE, FAILED, WRONG_USE = 0, 1, 2
@@ -43,6 +45,8 @@ Command = (
     | Annotated[Distance, tyro.conf.subcommand("distance")]
     | Annotated[Compare, tyro.conf.subcommand("compare")]
     | Annotated[Show, tyro.conf.subcommand("show")]
+    | Annotated[Train, tyro.conf.subcommand("train")]
+    | Annotated[Export, tyro.conf.subcommand("export")]
 )
 _STYLE = (tyro.conf.OmitSubcommandPrefixes, tyro.conf.OmitArgPrefixes, tyro.conf.FlagCreatePairsOff)
 

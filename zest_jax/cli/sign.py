@@ -23,8 +23,9 @@ class Sign(Common):
     """
 
     model: Positional[Annotated[str, arg(metavar="MODEL")]]
-    """An ONNX file; a TorchScript, torch.export or PyTorch file; safetensors weights (with --factory); or
-    MODULE:FUNCTION, a Python function that returns the model."""
+    """An ONNX file; a TorchScript, torch.export or PyTorch file; safetensors weights (with --factory); the folder of a
+    run of `zest train`, or one checkpoint in it (RUN/checkpoints/12); or MODULE:FUNCTION, a Python function that returns
+    the model."""
 
     probes: Annotated[Path, arg(metavar="FILE")]
     """Probe set, as `zest probes` wrote it."""
@@ -32,7 +33,7 @@ class Sign(Common):
     output: Annotated[Path, arg(aliases=("-o",), metavar="FILE")]
     """Where to write the signature (.sig)."""
 
-    label: Annotated[str | None, arg(metavar="NAME", help_behavior_hint="(default: the file's name)")] = None
+    label: Annotated[str | None, arg(metavar="NAME", help_behavior_hint="(default: the file's or run's name)")] = None
     """What reports call the model."""
 
     how: Annotated[ModelOptions, arg(name="model")] = dataclasses.field(default_factory=ModelOptions)

@@ -1,0 +1,169 @@
+"""`export_onnx`: what it writes, what it checks, what it refuses."""
+
+import json
+import sys
+
+import jax
+import numpy as np
+import pytest
+
+from tests.worlds import make_probes
+from zest_jax import distance, sign
+from zest_jax.blackbox import from_checkpoint, from_onnx
+from zest_jax.errors import MissingExtraError
+from zest_jax.models.registry import ModelConfig
+
+ort = pytest.importorskip("onnxruntime")
+onnx = pytest.importorskip("onnx")
+pytest.importorskip("orbax.checkpoint")
+from zest_jax.export import ExportError, export_onnx  # noqa: E402 - after the check that its libraries are there
+from zest_jax.training.checkpoints import (  # noqa: E402
+    Checkpoint,
+    CheckpointInfo,
+    LineageStep,
+    save_checkpoint,
+    set_weights,
+    weights_of,
+)
+
+MODELS = {
+    "resnet20": ((8, 8, 3), {}),
+    "resnet20 of grey images": ((12, 10, 1), {"in_channels": 1}),
+    "resnet18 for CIFAR": ((8, 8, 3), {"stem": "cifar"}),
+    "resnet18 for ImageNet": ((32, 32, 3), {}),
+    "mobilenet_v2 for CIFAR": ((8, 8, 3), {"stem": "cifar", "width": 0.25}),
+    "m5": ((1000,), {"widths": (4, 4, 8, 8)}),
+    "lstm": ((7,), {"vocabulary": 30, "embedding": 4, "hidden": 5, "dropout": 0.5}),
+}
+
+
+def checkpoint(name="resnet20", seed=0):
+    """A model whose running statistics are those of no fresh one."""
+    shape, options = MODELS[name]
+    config = ModelConfig(name=name.split()[0], num_classes=4, options=options)
+    model = config.build(seed=seed)
+    rng = np.random.default_rng(seed)
+    noisy = {
+        path: value * rng.uniform(0.5, 1.5, value.shape).astype(np.float32)
+        + (rng.normal(0, 0.1, value.shape).astype(np.float32) if path.endswith(("bias", "mean")) else 0)
+        for path, value in weights_of(model).items()
+    }
+    set_weights(model, noisy, origin="the test")
+    channels = {3: shape[-1], 1: 0 if name == "lstm" else 1}[len(shape)]
+    info = CheckpointInfo(
+        model=config,
+        input_shape=shape,
+        mean=(0.5, 0.4, 0.3)[:channels],
+        std=(0.2, 0.25, 0.3)[:channels],
+        class_names=("cat", "dog", "owl", "ant"),
+        dataset="pets",
+        accuracy=0.5,
+        lineage=(LineageStep(kind="train", settings={"seed": seed}),),
+    )
+    return Checkpoint(model, info)
+
+
+def metadata(path):
+    return {entry.key: entry.value for entry in onnx.load(path).metadata_props}
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_exported_models_answer_plain_inputs_as_the_checkpoint(tmp_path, name):
+    made = checkpoint(name)
+    report = export_onnx(made, tmp_path / "model.onnx")
+    assert report.difference < 1e-5
+    session = ort.InferenceSession(report.path, providers=["CPUExecutionProvider"])
+    rng = np.random.default_rng(1)
+    for batch in (1, 5):
+        if name == "lstm":
+            x = rng.integers(0, 30, (batch, *made.info.input_shape), np.int32)
+        else:
+            x = rng.random((batch, *made.info.input_shape), np.float32)
+        (found,) = session.run(["logits"], {"inputs": x})
+        np.testing.assert_allclose(found, made.outputs(x), rtol=1e-3, atol=1e-4)
+    onnx.checker.check_model(onnx.load(report.path), full_check=True)
+
+
+def test_signatures_of_export_and_checkpoint_agree_without_flags(tmp_path):
+    made = checkpoint()
+    report = export_onnx(save_checkpoint(tmp_path / "victim", made), tmp_path / "victim.onnx")
+    assert report.flags == ()
+    probes = make_probes()
+    exported = sign(from_onnx(report.path), probes)
+    own = sign(from_checkpoint(tmp_path / "victim"), probes)
+    np.testing.assert_allclose(exported.weights, own.weights, rtol=1e-3, atol=1e-4)
+    assert exported.class_names == own.class_names
+    assert distance(exported, own) < 1e-6
+    assert distance(exported, sign(from_checkpoint(checkpoint(seed=1)), probes), align="none") > 1e-2
+
+
+def test_metadata_tell_where_the_model_comes_from(tmp_path):
+    made = checkpoint()
+    report = export_onnx(made, tmp_path / "model.onnx", opset=20)
+    found = metadata(report.path)
+    assert found["fingerprint"] == report.fingerprint == made.fingerprint
+    assert json.loads(found["class_names"]) == ["cat", "dog", "owl", "ant"]
+    assert json.loads(found["lineage"]) == [{"kind": "train", "parent": None, "settings": {"seed": 0}}]
+    assert ModelConfig.from_json(json.loads(found["architecture"])) == made.info.model
+    assert (found["dataset"], found["layout"], found["accuracy"]) == ("pets", "NHWC", "0.5")
+    assert onnx.load(report.path).opset_import[0].version == report.opset == 20
+
+
+def test_the_caller_s_model_stays_in_its_mode(tmp_path):
+    made = checkpoint("mobilenet_v2 for CIFAR")
+    made.model.train()
+    export_onnx(made, tmp_path / "model.onnx")
+    x = np.random.default_rng(0).random((2, 8, 8, 3), np.float32)
+    before = np.asarray(made.model(x))
+    made.model.eval()
+    assert np.abs(before - made.model(x)).max() > 1e-3
+
+
+def test_a_difference_above_the_tolerance_writes_nothing(tmp_path):
+    with pytest.raises(
+        ExportError, match=r"resnet20 differs from the checkpoint by \S+e-0\d of the largest logit, more"
+    ):
+        export_onnx(checkpoint(), tmp_path / "model.onnx", tolerance=1e-12)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_wrong_graph_is_found_and_the_old_file_stays(tmp_path, monkeypatch):
+    (tmp_path / "model.onnx").write_bytes(b"old")
+    monkeypatch.setitem(sys.modules["zest_jax.onnx_lowering"]._ELEMENTWISE, "sub", "Add")
+    with pytest.raises(ExportError, match="differs from the checkpoint by"):
+        export_onnx(checkpoint(), tmp_path / "model.onnx")
+    assert [path.read_bytes() for path in tmp_path.iterdir()] == [b"old"]
+
+
+def test_an_operation_that_is_unknown_is_named(tmp_path, monkeypatch):
+    made = checkpoint()
+    monkeypatch.setattr(type(made.model), "classify", lambda self, features: jax.numpy.sort(features[-1].mean((1, 2))))
+    with pytest.raises(
+        ExportError, match="resnet20 cannot be exported: the operation `sort` is not translated to ONNX"
+    ):
+        export_onnx(made, tmp_path / "model.onnx")
+
+
+def test_wrong_arguments_are_named(tmp_path):
+    with pytest.raises(ValueError, match="`opset` is 9; give 18 to"):
+        export_onnx(checkpoint(), tmp_path / "model.onnx", opset=9)
+    with pytest.raises(ValueError, match="`tolerance` is 0.0; give a share of the largest logit above 0"):
+        export_onnx(checkpoint(), tmp_path / "model.onnx", tolerance=0.0)
+    with pytest.raises(FileNotFoundError, match="the folder .*absent does not exist"):
+        export_onnx(checkpoint(), tmp_path / "absent" / "model.onnx")
+    with pytest.raises(FileNotFoundError, match="there is no checkpoint in"):
+        export_onnx(tmp_path, tmp_path / "model.onnx")
+
+
+def test_damaged_weights_are_refused(tmp_path):
+    made = checkpoint()
+    set_weights(made.model, {k: v * np.nan for k, v in weights_of(made.model).items()}, origin="the test")
+    with pytest.raises(ExportError, match="the logits of resnet20 are not finite"):
+        export_onnx(made, tmp_path / "model.onnx")
+
+
+@pytest.mark.parametrize("package", ["onnx", "onnxruntime"])
+def test_missing_packages_are_named(tmp_path, monkeypatch, package):
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(MissingExtraError, match=rf'{package} is not installed; .*"zest_jax\[export\]"'):
+        export_onnx(checkpoint(), tmp_path / "model.onnx")
