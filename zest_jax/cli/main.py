@@ -18,9 +18,11 @@ from zest_jax.cli.distance import Distance
 from zest_jax.cli.export import Export
 from zest_jax.cli.files import UsageError
 from zest_jax.cli.probes import Probes
+from zest_jax.cli.reuse import Reuse
 from zest_jax.cli.show import Show
 from zest_jax.cli.sign import Sign
 from zest_jax.cli.train import Train
+from zest_jax.cli.zoo import Zoo
 from zest_jax.errors import ZestError
 
 DONE, FAILED, WRONG_USE = 0, 1, 2
@@ -47,6 +49,8 @@ Command = (
     | Annotated[Show, tyro.conf.subcommand("show")]
     | Annotated[Train, tyro.conf.subcommand("train")]
     | Annotated[Export, tyro.conf.subcommand("export")]
+    | Annotated[Reuse, tyro.conf.subcommand("reuse")]
+    | Annotated[Zoo, tyro.conf.subcommand("zoo")]
 )
 _STYLE = (tyro.conf.OmitSubcommandPrefixes, tyro.conf.OmitArgPrefixes, tyro.conf.FlagCreatePairsOff)
 
@@ -113,6 +117,8 @@ def _run(arguments: list[str]) -> int:
         command: Any = tyro.cli(Command, prog="zest", description=DESCRIPTION, args=arguments, config=_STYLE)
     except SystemExit as stop:
         return stop.code if isinstance(stop.code, int) else DONE if stop.code is None else WRONG_USE
+    # Commands with subcommands hold the chosen one.
+    command = getattr(command, "how", command) if isinstance(command, Reuse) else getattr(command, "what", command)
     debug = command.debug or os.environ.get("ZEST_DEBUG", "") not in ("", "0")
     with tidy_warnings():
         try:

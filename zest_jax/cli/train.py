@@ -2,7 +2,6 @@
 
 import contextlib
 import dataclasses
-import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -10,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from tyro.conf import arg
 
 from zest_jax.cli.console import note
-from zest_jax.cli.files import UsageError, check_exists
-from zest_jax.cli.options import Common, commas, pixels, settings
+from zest_jax.cli.files import UsageError
+from zest_jax.cli.options import Common, commas, settings
+from zest_jax.cli.training_data import TrainingData
 
 if TYPE_CHECKING:
     from zest_jax.data import Dataset
@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from zest_jax.training.recipes import Recipe
 
 _OPTIONS = commas("NAME=VALUE,...", settings, default="the model's own")
-_SIZE = commas("PIXELS", pixels, default="as the data are; required if image sizes differ")
-_CLASSES = commas("NAME,...", lambda text: tuple(part.strip() for part in text.split(",")), default="all")
 _RECIPES_OWN = "(default: the recipe's)"
 
 
@@ -36,9 +34,7 @@ class Train(Common):
     model: Annotated[str, arg(metavar="NAME")]
     """resnet20, resnet32, resnet44, resnet56, resnet18, resnet50, mobilenet_v2, lstm or m5."""
 
-    data: Annotated[str, arg(metavar="DATA")]
-    """A prepared TFDS data set (cifar10, cifar10:train[:500]) or its folder, a folder of images in one sub-folder per class,
-    or an .npz file with `images` and `labels`."""
+    data: Annotated[TrainingData, arg(name="training data")]
 
     recipe: Annotated[str, arg(metavar="NAME")]
     """How it is trained: paper-cifar10, paper-cifar100, fast-cifar, fine-tune, text or audio."""
@@ -67,44 +63,18 @@ class Train(Common):
     save_every: Annotated[int, arg(metavar="K", help_behavior_hint="(default: only the newest is kept)")] = 0
     """Keep the checkpoint of every K-th epoch besides the newest."""
 
-    split: Annotated[str, arg(metavar="NAME")] = "train"
-    """Split to train on, unless --data names one."""
-
-    test: Annotated[str | None, arg(metavar="DATA", help_behavior_hint="(default: that of a known data set)")] = None
-    """Where the data are that accuracy is measured on, if not in --data."""
-
-    test_split: Annotated[
-        str | None, arg(metavar="NAME", help_behavior_hint="(default: that of a known data set, else test)")
-    ] = None
-    """Split that accuracy is measured on."""
-
-    size: Annotated[int | tuple[int, int] | None, *_SIZE] = None
-    """Height and width to which images are brought: one number for a square, or HEIGHTxWIDTH."""
-
-    subset: Annotated[tuple[str, ...] | None, *_CLASSES] = None
-    """Train on these classes alone, by name or number from 0; they are numbered anew in this order."""
-
-    fraction: Annotated[float | None, arg(metavar="SHARE", help_behavior_hint="(default: all)")] = None
-    """Train on a random share of each class, above 0 and up to 1."""
-
-    without: Annotated[Path | None, arg(metavar="FILE", help_behavior_hint="(default: none)")] = None
-    """Text file with the numbers of rows to leave out of the training data, from 0, one a line."""
-
     def run(self) -> None:
-        chosen = [name for name in ("subset", "fraction", "without") if getattr(self, name) is not None]
-        if len(chosen) > 1:
-            raise UsageError(f"{' and '.join(f'--{name}' for name in chosen)} contradict each other; choose one")
         if len(set(self.seeds)) < len(self.seeds):
             raise UsageError(f"--seeds names a seed twice: {' '.join(map(str, self.seeds))}")
         if self.output.exists() and not self.output.is_dir():
             raise UsageError(f"--output {self.output} is a file; name a folder")
-        rows = self._rows_left_out()
+        self.data.check()
         # What can be wrong without the data is found before they are read.
         recipe = self._recipe()
         from zest_jax.models.registry import ModelConfig, check_options
 
         check_options(self.model, self.option or {})
-        data, test = self._data(rows)
+        data, test = self.data.read(seed=self.seed, progress=self.progress)
         config = ModelConfig(name=self.model, num_classes=data.num_classes, options=self.option or {})
         note(
             f"{self.model} on {len(data):,} inputs of {data.name} in {data.num_classes} classes"
@@ -144,81 +114,6 @@ class Train(Common):
         given = {"epochs": self.epochs, "batch_size": self.batch_size, "dtype": self.dtype}
         changes: dict[str, Any] = {name: value for name, value in given.items() if value not in (None, "auto")}
         return dataclasses.replace(recipe(self.recipe), **changes)
-
-    def _data(self, rows: list[int] | None) -> "tuple[Dataset, Dataset | None]":
-        from zest_jax.data import dataset_names, fraction, known_dataset, load_dataset, of_classes, without_rows
-
-        data = load_dataset(self.data, split=self.split, size=self.size, progress=self.progress)
-        test = None
-        known = known_dataset(data.name) if data.name in dataset_names() else None
-        if self.test is not None or self.test_split is not None or known is not None:
-            split = self.test_split or (known.test if known else "test")
-            source = self.test if self.test is not None else _without_split(self.data)
-            test = load_dataset(source, split=split, size=self.size, progress=self.progress)
-            test = _as_trained_on(test, data)
-        if self.subset is not None:
-            classes = [_class(name, data) for name in self.subset]
-            data = of_classes(data, classes, relabel=True)
-            test = of_classes(test, classes, relabel=True) if test is not None else None
-        elif self.fraction is not None:
-            data = fraction(data, self.fraction, self.seed)
-        elif rows is not None:
-            data = without_rows(data, rows)
-        return data, test
-
-    def _rows_left_out(self) -> list[int] | None:
-        if self.without is None:
-            return None
-        check_exists(self.without, "--without takes a text file with one row number a line")
-        try:
-            lines = self.without.read_text(encoding="utf-8").splitlines()
-        except UnicodeDecodeError as error:
-            raise UsageError(f"{self.without} is not a text file; --without takes one row number a line") from error
-        found = []
-        for number, line in enumerate(lines, 1):
-            if not line.strip():
-                continue
-            if not line.strip().isdecimal():
-                raise UsageError(f"line {number} of {self.without} is {line.strip()[:40]!r}, not a row number from 0")
-            found.append(int(line))
-        return found
-
-
-def _as_trained_on(test: "Dataset", data: "Dataset") -> "Dataset":
-    """The test set with the scales of the training set, if both have the same classes and inputs."""
-    # Classes without names are counted up to the highest that occurs, which need not be the last in a small test set.
-    names = data.class_names if test.class_names == data.class_names[: test.num_classes] else test.class_names
-    if names != data.class_names:
-        raise UsageError(
-            f"the test data have {test.num_classes} classes ({_few(test.class_names)}), the training data "
-            f"{data.num_classes} ({_few(data.class_names)}); give test data of the same classes"
-        )
-    if test.input_shape != data.input_shape:
-        raise UsageError(
-            f"test inputs have shape {test.input_shape}, training inputs {data.input_shape}; bring images to one size "
-            "with --size"
-        )
-    return dataclasses.replace(test, class_names=names, mean=data.mean, std=data.std)
-
-
-def _class(name: str, data: "Dataset") -> int | str:
-    return int(name) if name.isdecimal() and name not in data.class_names else name
-
-
-def _few(names: tuple[str, ...]) -> str:
-    return ", ".join(names[:4]) + (", ..." if len(names) > 4 else "")
-
-
-def _without_split(source: str) -> str:
-    """The data set that a split belongs to.
-
-    >>> _without_split("cifar10:3.0.2:train[:500]"), _without_split("mnist:test"), _without_split("my/pets.npz")
-    ('cifar10:3.0.2', 'mnist', 'my/pets.npz')
-    """
-    if Path(source).expanduser().exists():
-        return source
-    name, *more = source.split(":")
-    return ":".join([name, *(part for part in more[:1] if re.fullmatch(r"\d+\.\d+\.\d+", part))])
 
 
 def _run_of(path: Path | None) -> Path | None:

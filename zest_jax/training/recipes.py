@@ -98,7 +98,7 @@ class Recipe:
         """Scale of the images in an epoch, counted from 0.
 
         >>> [recipe("fast-cifar").scale_of_epoch(e) for e in range(4)]
-        [0.5, 0.75, 0.75, 1.0]
+        [0.5, 0.5, 0.75, 1.0]
         """
         for until, scale in self.progressive:
             if epoch < round(until * self.epochs):
@@ -179,7 +179,7 @@ _RECIPES = {
             schedule="one-cycle",
             label_smoothing=0.1,
             augment=Augment(crop_padding=3, flip=True),
-            progressive=((0.25, 0.5), (0.75, 0.75)),
+            progressive=((0.5, 0.5), (0.75, 0.75)),
         ),
         Recipe(
             name="fine-tune",

@@ -1,0 +1,307 @@
+"""`zest reuse`: make one model from another."""
+
+import dataclasses
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import tyro
+from tyro.conf import Positional, arg
+
+from zest_jax.cli.console import note
+from zest_jax.cli.files import UsageError
+from zest_jax.cli.options import OFF, Common
+from zest_jax.cli.training_data import TrainingData, read_rows
+
+if TYPE_CHECKING:
+    from zest_jax.data import Dataset
+    from zest_jax.models.registry import ModelConfig
+    from zest_jax.training.checkpoints import Checkpoint
+    from zest_jax.training.recipes import Recipe
+
+_RECIPES_OWN = "(default: the recipe's)"
+_TEST = arg(metavar="DATA", help_behavior_hint="(default: not measured)")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class _OfVictim(Common):
+    """A model made from the one in VICTIM."""
+
+    victim: Positional[Annotated[Path, arg(metavar="VICTIM")]]
+    """Folder of a run of `zest train` or `zest reuse`, or one checkpoint in it (RUN/checkpoints/12)."""
+
+    output: Annotated[Path, arg(aliases=("-o",), metavar="FOLDER")]
+    """Where the new model goes."""
+
+    def run(self) -> None:
+        checkpoint = self.make()
+        accuracy = checkpoint.info.accuracy
+        measured = "not measured" if accuracy is None else f"{accuracy:.2%}"
+        print(f"{self.output}: accuracy {measured}, fingerprint {checkpoint.fingerprint}")
+
+    def make(self) -> "Checkpoint":
+        raise NotImplementedError
+
+    def _victim(self, path: Path | None = None) -> "Checkpoint":
+        path = path or self.victim
+        if not path.is_dir():
+            what = "is a file" if path.exists() else "does not exist"
+            raise FileNotFoundError(
+                f"{path} {what}; give the folder of a run of `zest train`, or one checkpoint in it (RUN/checkpoints/12)"
+            )
+        if self.output.exists() and not self.output.is_dir():
+            raise UsageError(f"--output {self.output} is a file; name a folder")
+        from zest_jax.training.checkpoints import load_checkpoint
+
+        return load_checkpoint(path)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class _Measured(_OfVictim):
+    """A model made without training."""
+
+    test: Annotated[str | None, _TEST] = None
+    """Data on which accuracy is measured: a known data set's test split, or what --data of `zest train` takes."""
+
+    def _common(self) -> dict[str, Any]:
+        return {"folder": self.output, "test": self._test()}
+
+    def _test(self) -> "Dataset | None":
+        if self.test is None:
+            return None
+        from zest_jax.data import dataset_names, known_dataset, load_dataset
+
+        name = self.test.partition(":")[0]
+        split = known_dataset(name).test if name in dataset_names() else "test"
+        return load_dataset(self.test, split=split, progress=self.progress)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class _Trained(_OfVictim):
+    """A model made by training."""
+
+    data: Annotated[TrainingData, arg(name="training data")]
+
+    recipe: Annotated[str, arg(metavar="NAME")] = "fine-tune"
+    """How it is trained: paper-cifar10, paper-cifar100, fast-cifar, fine-tune, text or audio."""
+
+    epochs: Annotated[int | None, arg(metavar="N", help_behavior_hint=_RECIPES_OWN)] = None
+    """Passes over the data."""
+
+    batch_size: Annotated[int | None, arg(metavar="N", help_behavior_hint=_RECIPES_OWN)] = None
+    """Inputs per step."""
+
+    seed: int = 0
+    """Decides everything random."""
+
+    def _recipe(self) -> "Recipe":
+        from zest_jax.training.recipes import recipe
+
+        given = {"epochs": self.epochs, "batch_size": self.batch_size}
+        changes: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
+        return dataclasses.replace(recipe(self.recipe), **changes)
+
+    def _inputs(self) -> "tuple[Checkpoint, Dataset, Recipe, dict[str, Any]]":
+        """Victim, data, recipe, and the arguments that all have in common; what needs no data is checked first."""
+        self.data.check()
+        recipe, victim = self._recipe(), self._victim()
+        data, test = self.data.read(seed=self.seed, progress=self.progress)
+        note(f"{victim.info.model.name} of {self.victim} on {len(data):,} inputs of {data.name}")
+        common = {"folder": self.output, "test": test, "seed": self.seed, "progress": self.progress}
+        return victim, data, recipe, common
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Transfer(_Trained):
+    """Give the victim a new head for the classes of the data, and train its last parameters."""
+
+    share: Annotated[float, arg(metavar="PERCENT")] = 100.0
+    """Percentage of the parameter tensors that are trained, counted from the output (the paper has 10, 50, 100)."""
+
+    keep_head: Annotated[bool, OFF] = False
+    """Keep the victim's head and train on the same classes."""
+
+    def make(self) -> "Checkpoint":
+        from zest_jax import reuse
+
+        victim, data, recipe, common = self._inputs()
+        how = reuse.fine_tune if self.keep_head else reuse.transfer
+        return how(victim, data, recipe, share=self.share, **common).checkpoint
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Prune(_Trained):
+    """Set the smallest weights of the convolutions to 0, and train the others further."""
+
+    sparsity: Annotated[float, arg(metavar="SHARE")]
+    """Share of the weights to remove, above 0 and below 1 (the paper has 0.2, 0.5, 0.8)."""
+
+    def make(self) -> "Checkpoint":
+        from zest_jax import reuse
+
+        victim, data, recipe, common = self._inputs()
+        return reuse.prune(victim, sparsity=self.sparsity, data=data, recipe=recipe, **common)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Quantize(_Measured):
+    """Round the weights to 8 bits or fewer for each output channel.
+
+    For an ONNX file with dynamic int8, use `zest export` and `zest reuse quantize-onnx`.
+    """
+
+    bits: Annotated[int, arg(metavar="N")] = 8
+    """Bits of a weight, 2 to 8."""
+
+    def make(self) -> "Checkpoint":
+        from zest_jax import reuse
+
+        return reuse.quantize(self._victim(), bits=self.bits, **self._common())
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class QuantizeOnnx(Common):
+    """Quantise an ONNX model dynamically with ONNX Runtime: weights int8, activations as they come."""
+
+    source: Positional[Annotated[Path, arg(metavar="MODEL.onnx")]]
+    """What `zest export` wrote, or any other ONNX model."""
+
+    output: Annotated[Path, arg(aliases=("-o",), metavar="FILE")]
+    """Where to write the quantised model."""
+
+    def run(self) -> None:
+        from zest_jax.reuse import quantize_onnx
+
+        print(f"wrote {quantize_onnx(self.source, self.output)}")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Distill(_Trained):
+    """Train a student on the labels and on the features of the victim's four stages."""
+
+    recipe: Annotated[str, arg(metavar="NAME")] = "fast-cifar"
+
+    weight: Annotated[float, arg(metavar="W")] = 5.0
+    """Weight of the features' mean squared error beside the cross-entropy."""
+
+    def make(self) -> "Checkpoint":
+        from zest_jax import reuse
+
+        victim, data, recipe, common = self._inputs()
+        return reuse.distill(victim, data, recipe, weight=self.weight, **common).checkpoint
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Extract(_Trained):
+    """Train a copy on the victim's answers to the inputs of the data; their labels are not looked at."""
+
+    recipe: Annotated[str, arg(metavar="NAME")] = "fast-cifar"
+
+    answers: Literal["labels", "probabilities", "logits"] = "labels"
+    """What the victim answers with."""
+
+    model: Annotated[str | None, arg(metavar="NAME", help_behavior_hint="(default: as the victim)")] = None
+    """Architecture of the copy."""
+
+    adversarial_rounds: Annotated[int, arg(metavar="N")] = 0
+    """Rounds in which the queries are moved along the copy's gradient and asked again (Papernot et al. 2017)."""
+
+    def make(self) -> "Checkpoint":
+        from zest_jax import reuse
+
+        victim, data, recipe, common = self._inputs()
+        return reuse.extract(
+            victim,
+            data,
+            recipe,
+            answers=self.answers,
+            config=self._config(victim),
+            adversarial_rounds=self.adversarial_rounds,
+            **common,
+        ).checkpoint
+
+    def _config(self, victim: "Checkpoint") -> "ModelConfig | None":
+        from zest_jax.models.registry import ModelConfig
+
+        if self.model is None:
+            return None
+        return ModelConfig(name=self.model, num_classes=victim.info.model.num_classes)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Unlearn(_Trained):
+    """Make the model that never saw some rows of its training data, by training anew without them."""
+
+    recipe: Annotated[str, arg(metavar="NAME")] = "fast-cifar"
+
+    rows: Annotated[Path, arg(metavar="FILE")]
+    """Text file with the numbers of the rows to forget, from 0, one a line."""
+
+    def make(self) -> "Checkpoint":
+        from zest_jax import reuse
+
+        rows = read_rows(self.rows, "--rows")
+        victim, data, recipe, common = self._inputs()
+        return reuse.unlearn_exact(victim, data, rows, recipe, **common).checkpoint
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Permute(_OfVictim):
+    """Reorder the classes of the victim at random; class names move along."""
+
+    seed: int = 0
+    """Decides the order."""
+
+    def make(self) -> "Checkpoint":
+        from zest_jax import reuse
+
+        return reuse.permute_labels(self._victim(), seed=self.seed, folder=self.output)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Noise(_Measured):
+    """Add Gaussian noise to the weights."""
+
+    scale: Annotated[float, arg(metavar="SHARE")]
+    """Standard deviation of the noise, as a share of that of each kernel; 0.1 hardly changes a classifier."""
+
+    seed: int = 0
+    """Decides the noise."""
+
+    def make(self) -> "Checkpoint":
+        from zest_jax import reuse
+
+        return reuse.add_noise(self._victim(), scale=self.scale, seed=self.seed, **self._common())
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Average(_Measured):
+    """Average the weights of two models of one architecture."""
+
+    other: Annotated[Path, arg(metavar="CKPT")]
+    """The second model."""
+
+    weight: Annotated[float, arg(metavar="SHARE")] = 0.5
+    """Share of the second model."""
+
+    def make(self) -> "Checkpoint":
+        from zest_jax import reuse
+
+        return reuse.average(self._victim(), self._victim(self.other), weight=self.weight, **self._common())
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Reuse:
+    """Make one model from another: every kind of reuse that Zest looks for."""
+
+    how: (
+        Annotated[Transfer, tyro.conf.subcommand("transfer")]
+        | Annotated[Prune, tyro.conf.subcommand("prune")]
+        | Annotated[Quantize, tyro.conf.subcommand("quantize")]
+        | Annotated[QuantizeOnnx, tyro.conf.subcommand("quantize-onnx")]
+        | Annotated[Distill, tyro.conf.subcommand("distill")]
+        | Annotated[Extract, tyro.conf.subcommand("extract")]
+        | Annotated[Unlearn, tyro.conf.subcommand("unlearn")]
+        | Annotated[Permute, tyro.conf.subcommand("permute")]
+        | Annotated[Noise, tyro.conf.subcommand("noise")]
+        | Annotated[Average, tyro.conf.subcommand("average")]
+    )

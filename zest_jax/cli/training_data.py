@@ -1,0 +1,144 @@
+"""Options that say what a model is trained and tested on, shared by `zest train` and `zest reuse`."""
+
+import dataclasses
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from tyro.conf import arg
+
+from zest_jax.cli.files import UsageError, check_exists
+from zest_jax.cli.options import commas, pixels
+
+if TYPE_CHECKING:
+    from zest_jax.data import Dataset
+
+_SIZE = commas("PIXELS", pixels, default="as the data are; required if image sizes differ")
+_CLASSES = commas("NAME,...", lambda text: tuple(part.strip() for part in text.split(",")), default="all")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TrainingData:
+    """What is trained and tested on."""
+
+    data: Annotated[str, arg(metavar="DATA")]
+    """A prepared TFDS data set (cifar10, cifar10:train[:500]) or its folder, a folder of images in one sub-folder per class,
+    or an .npz file with `images` and `labels`."""
+
+    split: Annotated[str, arg(metavar="NAME")] = "train"
+    """Split to train on, unless --data names one."""
+
+    test: Annotated[str | None, arg(metavar="DATA", help_behavior_hint="(default: that of a known data set)")] = None
+    """Where the data are that accuracy is measured on, if not in --data."""
+
+    test_split: Annotated[
+        str | None, arg(metavar="NAME", help_behavior_hint="(default: that of a known data set, else test)")
+    ] = None
+    """Split that accuracy is measured on."""
+
+    size: Annotated[int | tuple[int, int] | None, *_SIZE] = None
+    """Height and width to which images are brought: one number for a square, or HEIGHTxWIDTH."""
+
+    subset: Annotated[tuple[str, ...] | None, *_CLASSES] = None
+    """Train on these classes alone, by name or number from 0; they are numbered anew in this order."""
+
+    fraction: Annotated[float | None, arg(metavar="SHARE", help_behavior_hint="(default: all)")] = None
+    """Train on a random share of each class, above 0 and up to 1."""
+
+    without: Annotated[Path | None, arg(metavar="FILE", help_behavior_hint="(default: none)")] = None
+    """Text file with the numbers of rows to leave out of the training data, from 0, one a line."""
+
+    def check(self) -> None:
+        """Find what is wrong without reading the data.
+
+        Raises:
+            UsageError: options contradict each other, or a file of rows cannot be used.
+        """
+        chosen = [name for name in ("subset", "fraction", "without") if getattr(self, name) is not None]
+        if len(chosen) > 1:
+            raise UsageError(f"{' and '.join(f'--{name}' for name in chosen)} contradict each other; choose one")
+        self._rows_left_out()
+
+    def read(self, *, seed: int, progress: bool) -> "tuple[Dataset, Dataset | None]":
+        """The training set and, if there is one, the test set; `seed` draws a fraction."""
+        from zest_jax.data import dataset_names, fraction, known_dataset, load_dataset, of_classes, without_rows
+
+        data = load_dataset(self.data, split=self.split, size=self.size, progress=progress)
+        test = None
+        known = known_dataset(data.name) if data.name in dataset_names() else None
+        if self.test is not None or self.test_split is not None or known is not None:
+            split = self.test_split or (known.test if known else "test")
+            source = self.test if self.test is not None else _without_split(self.data)
+            test = load_dataset(source, split=split, size=self.size, progress=progress)
+            test = _as_trained_on(test, data)
+        if self.subset is not None:
+            classes = [_class(name, data) for name in self.subset]
+            data = of_classes(data, classes, relabel=True)
+            test = of_classes(test, classes, relabel=True) if test is not None else None
+        elif self.fraction is not None:
+            data = fraction(data, self.fraction, seed)
+        elif (rows := self._rows_left_out()) is not None:
+            data = without_rows(data, rows)
+        return data, test
+
+    def _rows_left_out(self) -> list[int] | None:
+        return None if self.without is None else read_rows(self.without, "--without")
+
+
+def read_rows(path: Path, option: str) -> list[int]:
+    """Row numbers from a text file, one a line.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        UsageError: it holds something else.
+    """
+    check_exists(path, f"{option} takes a text file with one row number a line")
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{path} is not a text file; {option} takes one row number a line") from error
+    found = []
+    for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
+        if not line.strip().isdecimal():
+            raise UsageError(f"line {number} of {path} is {line.strip()[:40]!r}, not a row number from 0")
+        found.append(int(line))
+    return found
+
+
+def _as_trained_on(test: "Dataset", data: "Dataset") -> "Dataset":
+    """The test set with the scales of the training set, if both have the same classes and inputs."""
+    # Classes without names are counted up to the highest that occurs, which need not be the last in a small test set.
+    names = data.class_names if test.class_names == data.class_names[: test.num_classes] else test.class_names
+    if names != data.class_names:
+        raise UsageError(
+            f"the test data have {test.num_classes} classes ({_few(test.class_names)}), the training data "
+            f"{data.num_classes} ({_few(data.class_names)}); give test data of the same classes"
+        )
+    if test.input_shape != data.input_shape:
+        raise UsageError(
+            f"test inputs have shape {test.input_shape}, training inputs {data.input_shape}; bring images to one size "
+            "with --size"
+        )
+    return dataclasses.replace(test, class_names=names, mean=data.mean, std=data.std)
+
+
+def _class(name: str, data: "Dataset") -> int | str:
+    return int(name) if name.isdecimal() and name not in data.class_names else name
+
+
+def _few(names: tuple[str, ...]) -> str:
+    return ", ".join(names[:4]) + (", ..." if len(names) > 4 else "")
+
+
+def _without_split(source: str) -> str:
+    """The data set that a split belongs to.
+
+    >>> _without_split("cifar10:3.0.2:train[:500]"), _without_split("mnist:test"), _without_split("my/pets.npz")
+    ('cifar10:3.0.2', 'mnist', 'my/pets.npz')
+    """
+    if Path(source).expanduser().exists():
+        return source
+    name, *more = source.split(":")
+    return ":".join([name, *(part for part in more[:1] if re.fullmatch(r"\d+\.\d+\.\d+", part))])

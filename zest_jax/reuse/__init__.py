@@ -1,0 +1,21 @@
+"""Every way one model is made from another; each is noted in the lineage of what it makes."""
+
+from zest_jax.reuse.average import average
+from zest_jax.reuse.noise import add_noise
+from zest_jax.reuse.permute import permute_labels
+from zest_jax.reuse.prune import prune, sparsity_of
+from zest_jax.reuse.quantize import quantize, quantize_onnx, quantized_kernels
+from zest_jax.reuse.transfer import fine_tune, transfer
+
+__all__ = [
+    "transfer",
+    "fine_tune",
+    "prune",
+    "sparsity_of",
+    "quantize",
+    "quantized_kernels",
+    "quantize_onnx",
+    "permute_labels",
+    "add_noise",
+    "average",
+]

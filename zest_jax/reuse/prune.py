@@ -1,0 +1,98 @@
+"""Pruning: the smallest weights of all convolutions become 0 (Han et al. 2015; paper, section 4.2)."""
+
+import dataclasses
+import os
+from typing import Any
+
+import numpy as np
+
+from zest_jax.data.datasets import Dataset
+from zest_jax.reuse.derived import derived, kernels
+from zest_jax.training.checkpoints import Checkpoint, LineageStep, set_weights, weights_of
+from zest_jax.training.loop import fit
+from zest_jax.training.recipes import Recipe
+
+
+def prune(
+    victim: Checkpoint,
+    *,
+    sparsity: float,
+    data: Dataset | None = None,
+    recipe: Recipe | None = None,
+    seed: int = 0,
+    folder: str | os.PathLike[str] | None = None,
+    test: Dataset | None = None,
+    save_every: int = 0,
+    progress: bool | None = False,
+) -> Checkpoint:
+    """Set the weights of smallest magnitude, over all kernels of convolutions together, to 0.
+
+    With `data` and `recipe` the others are then trained further; those at 0 stay there.
+
+    Args:
+        victim: stays as it is.
+        sparsity: share of the convolutions' weights that become 0, in (0, 1); the paper has 0.2, 0.5 and 0.8.
+        data, recipe: of the fine-tuning, both or none.
+        seed, folder, test, save_every, progress: as in `fit`.
+
+    Raises:
+        ValueError: `sparsity` is out of range, only one of `data` and `recipe` is given, or the model has no convolution.
+    """
+    if not 0 < sparsity < 1:
+        hint = f"; for {sparsity:g}% give {sparsity / 100:g}" if 1 < sparsity < 100 else ""
+        raise ValueError(
+            f"`sparsity` is {sparsity:g}; give the share of weights to remove, above 0 (nothing) and below 1 (all){hint}"
+        )
+    if (data is None) != (recipe is None):
+        raise ValueError("fine-tuning after pruning needs both `data` and `recipe`; give both, or none")
+    weights = weights_of(victim.model)
+    mask = pruning_mask(weights, sparsity)
+    pruned = {name: array * mask[name] if name in mask else array for name, array in weights.items()}
+    settings = {"sparsity": sparsity}
+    if data is None or recipe is None:
+        step = LineageStep(kind="prune", parent=victim.fingerprint, settings=settings)
+        return derived(victim.info, pruned, step, folder=folder, test=test)
+    settings |= {"seed": seed, "recipe": recipe.name, "dataset": data.name}
+    start: Any = victim.info.model.build()
+    set_weights(start, pruned, origin="the pruned model")
+    return fit(
+        dataclasses.replace(victim, model=start, path=None),
+        data,
+        recipe,
+        seed=seed,
+        step=LineageStep(kind="prune", parent=victim.fingerprint, settings=settings),
+        folder=folder,
+        test=test,
+        mask=mask,
+        save_every=save_every,
+        progress=progress,
+    ).checkpoint
+
+
+def pruning_mask(weights: dict[str, np.ndarray], sparsity: float) -> dict[str, np.ndarray]:
+    """For each kernel of a convolution, 0 where a weight is removed and 1 elsewhere.
+
+    round(sparsity * n) of the n weights are removed; of equal ones the first.
+
+    >>> pruning_mask({"c.kernel": np.array([[[1.0, -0.1, 3.0, 2.0]]])}, 0.5)["c.kernel"].ravel().tolist()
+    [0.0, 0.0, 1.0, 1.0]
+    """
+    names = kernels(weights, convolutions_only=True)
+    if not names:
+        raise ValueError("the model has no convolution to prune")
+    magnitudes = np.concatenate([np.abs(weights[name]).ravel() for name in names])
+    kept = np.ones(magnitudes.size, np.float32)
+    kept[np.argsort(magnitudes, kind="stable")[: round(sparsity * magnitudes.size)]] = 0
+    ends = np.cumsum([weights[name].size for name in names])
+    return {
+        name: part.reshape(weights[name].shape) for name, part in zip(names, np.split(kept, ends[:-1]), strict=True)
+    }
+
+
+def sparsity_of(model: Any) -> float:
+    """Share of the weights of all convolutions that are 0."""
+    weights = weights_of(model)
+    names = kernels(weights, convolutions_only=True)
+    if not names:
+        raise ValueError("the model has no convolution")
+    return sum(int((weights[name] == 0).sum()) for name in names) / sum(weights[name].size for name in names)

@@ -1,0 +1,80 @@
+"""What the entries of a zoo are built with: data sets read once, and the models built before."""
+
+import dataclasses
+import functools
+from pathlib import Path
+
+from zest_jax.data.datasets import Dataset, dataset_names, known_dataset, load_dataset
+from zest_jax.data.subsets import fraction, of_classes, of_rows, without_rows
+from zest_jax.training.checkpoints import Checkpoint, load_checkpoint
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Data:
+    """A data set or a part of it, as `load_dataset` and `zest_jax.data.subsets` make it.
+
+    Attributes:
+        source: a TFDS name, or a path.
+        split: None takes the one to train on.
+        classes: keep only these, numbered anew.
+        share: draw this share of the rows (of each class), with `seed`.
+        rows, without: keep only these rows, or all but these.
+        seed: of `share`.
+    """
+
+    source: str = "cifar10"
+    split: str | None = None
+    classes: tuple[int | str, ...] = ()
+    share: float = 1.0
+    rows: tuple[int, ...] = ()
+    without: tuple[int, ...] = ()
+    seed: int = 0
+
+    def load(self) -> Dataset:
+        """Read it.
+
+        Raises:
+            FileNotFoundError: there is no such data set.
+            ValueError: a class, row or share is out of range.
+        """
+        found = _loaded(self.source, self.split or "train")
+        if self.classes:
+            found = of_classes(found, self.classes, relabel=True)
+        if self.rows:
+            found = of_rows(found, self.rows)
+        if self.without:
+            found = without_rows(found, self.without)
+        return found if self.share == 1 else fraction(found, self.share, self.seed)
+
+    def load_test(self) -> Dataset:
+        """Read the split to measure accuracy on, with the same classes and scales."""
+        name = self.source.partition(":")[0]
+        split = known_dataset(name).test if name in dataset_names() else "test"
+        test = dataclasses.replace(self, split=split, share=1.0, rows=(), without=()).load()
+        train = _loaded(self.source, self.split or "train")
+        return dataclasses.replace(test, mean=train.mean, std=train.std)
+
+
+class Workbench:
+    """Where the models of a zoo lie, by name.
+
+    Args:
+        root: folder of the zoo.
+        progress: as for `fit`.
+    """
+
+    def __init__(self, root: Path, *, progress: bool | None = False) -> None:
+        self.root, self.progress = root, progress
+
+    def folder(self, name: str) -> Path:
+        """Folder of a model, whether or not it exists."""
+        return self.root / name
+
+    def model(self, name: str) -> Checkpoint:
+        """A model that was built before."""
+        return load_checkpoint(self.folder(name))
+
+
+@functools.lru_cache(maxsize=4)
+def _loaded(source: str, split: str) -> Dataset:
+    return load_dataset(source, split=split)
