@@ -42,8 +42,6 @@ zoo = z.Zoo(
             name="unlearned-sisa",
             of="sisa",
             data=z.Data(source="cifar10", share=0.5),
-            recipe=SHORT,
-            seed=13,
             rows=(0,),
         ),
         *(

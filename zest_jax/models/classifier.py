@@ -72,13 +72,15 @@ def with_head(model: Model, num_classes: int, *, seed: int = 0) -> Model:
         seed: of the new weights: uniform within 1 / sqrt(inputs); the bias is 0.
 
     Raises:
-        ValueError: `num_classes` is below 2.
+        ValueError: `num_classes` is below 2, or the model has no head (an ensemble).
 
     >>> from zest_jax.models import create
     >>> model = create("resnet20", 10)
     >>> with_head(model, 5)(np.zeros((2, 32, 32, 3), np.float32)).shape, model.num_classes
     ((2, 5), 10)
     """
+    if not hasattr(model, "head"):
+        raise ValueError(f"{type(model).__name__} has no head to replace; take one of its members")
     copy = nnx.clone(model)
     copy.head = linear_head(model.head.in_features, num_classes, nnx.Rngs(seed))
     return copy

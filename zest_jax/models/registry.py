@@ -10,6 +10,7 @@ from flax import nnx
 
 from zest_jax.models.cifar_resnet import CifarResNet
 from zest_jax.models.classifier import Classifier
+from zest_jax.models.ensemble import Ensemble
 from zest_jax.models.lstm import LSTMClassifier
 from zest_jax.models.m5 import M5
 from zest_jax.models.mobilenet import MobileNetV2
@@ -22,6 +23,13 @@ class _Entry:
     options: tuple[str, ...]
 
 
+def _ensemble(
+    num_classes: int, *, of: str, members: int, dtype: str = "float32", rngs: nnx.Rngs, **options: Any
+) -> Ensemble:
+    build = _MODELS[of].build
+    return Ensemble([build(num_classes, dtype=dtype, rngs=nnx.Rngs(rngs.params()), **options) for _ in range(members)])
+
+
 _IMAGES = ("in_channels",)
 _MODELS: dict[str, _Entry] = {
     **{f"resnet{depth}": _Entry(functools.partial(CifarResNet, depth=depth), _IMAGES) for depth in (20, 32, 44, 56)},
@@ -29,6 +37,7 @@ _MODELS: dict[str, _Entry] = {
     "mobilenet_v2": _Entry(MobileNetV2, ("width", "stem", "dropout", *_IMAGES)),
     "lstm": _Entry(LSTMClassifier, ("vocabulary", "embedding", "hidden", "dropout")),
     "m5": _Entry(M5, ("widths",)),
+    "ensemble": _Entry(_ensemble, ("of", "members")),
 }
 
 
@@ -36,7 +45,7 @@ def model_names() -> tuple[str, ...]:
     """Names that `create` knows.
 
     >>> model_names()
-    ('resnet20', 'resnet32', 'resnet44', 'resnet56', 'resnet18', 'resnet50', 'mobilenet_v2', 'lstm', 'm5')
+    ('resnet20', 'resnet32', 'resnet44', 'resnet56', 'resnet18', 'resnet50', 'mobilenet_v2', 'lstm', 'm5', 'ensemble')
     """
     return tuple(_MODELS)
 
@@ -51,6 +60,7 @@ def create(name: str, num_classes: int, *, seed: int = 0, dtype: str = "float32"
     | mobilenet_v2 | `MobileNetV2` | width, stem, dropout, in_channels |
     | lstm | `LSTMClassifier` | vocabulary, embedding, hidden, dropout |
     | m5 | `M5` | widths |
+    | ensemble | `Ensemble` | of (name of the members' model), members (how many), and those of the members |
 
     Args:
         name: one of `model_names()`.
@@ -82,6 +92,13 @@ def check_options(name: str, options: Mapping[str, Any]) -> None:
     """
     if name not in _MODELS:
         raise ValueError(f"no model is named {name!r}; choose {', '.join(_MODELS)}")
+    if name == "ensemble":
+        if not {"of", "members"} <= options.keys() or options["of"] == "ensemble":
+            raise ValueError(
+                "an ensemble needs the options `of`, the name of its members' model, and `members`, how many"
+            )
+        check_options(options["of"], {option: options[option] for option in options if option not in ("of", "members")})
+        return
     known = _MODELS[name].options
     if unknown := [option for option in options if option not in known]:
         plural = "s" * (len(unknown) > 1)

@@ -87,7 +87,7 @@ def last_parameters(model: Any, share: float) -> list[str]:
 
     >>> from zest_jax.models import create
     >>> last_parameters(create("resnet20", 10), 5)
-    ['stages.2.2.units.1.norm.scale', 'stages.2.2.units.1.norm.bias', 'head.kernel', 'head.bias']
+    ['stages.2.2.units.1.norm.bias', 'head.kernel', 'head.bias']
     """
     if not 0 < share <= 100:
         raise ValueError(

@@ -36,10 +36,7 @@ class CrossEntropy:
 
     def __call__(self, model: Any, inputs: Array, targets: Array, extras: Any) -> tuple[Array, Array]:
         logits = model(inputs).astype(jnp.float32)
-        wanted = jax.nn.one_hot(targets, logits.shape[-1]) if targets.ndim == 1 else targets
-        if self.label_smoothing:
-            wanted = optax.smooth_labels(wanted, self.label_smoothing)
-        return optax.softmax_cross_entropy(logits, wanted).mean(), logits
+        return labels_loss(logits, targets, self.label_smoothing), logits
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,3 +50,17 @@ class MatchLogits:
         logits = model(inputs).astype(jnp.float32)
         centred = targets - targets.mean(-1, keepdims=True)
         return optax.squared_error(logits - logits.mean(-1, keepdims=True), centred).mean(), logits
+
+
+def labels_loss(
+    logits: Float[Array, "batch classes"], targets: Array, label_smoothing: float = 0.0
+) -> Float[Array, ""]:
+    """Mean cross-entropy with labels int [batch] or probabilities [batch, classes]; see `CrossEntropy`.
+
+    >>> labels_loss(jnp.zeros((2, 4)), jnp.array([0, 3])).round(4)
+    Array(1.3863, dtype=float32)
+    """
+    wanted = jax.nn.one_hot(targets, logits.shape[-1]) if targets.ndim == 1 else targets
+    if label_smoothing:
+        wanted = optax.smooth_labels(wanted, label_smoothing)
+    return optax.softmax_cross_entropy(logits, wanted).mean()

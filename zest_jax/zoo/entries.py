@@ -294,7 +294,6 @@ class UnlearnSisa(_Of):
 
     kind: ClassVar[str] = "unlearn"
     rows: tuple[int, ...]
-    recipe: Recipe
 
     def make(self, bench: Workbench) -> Made:
         """Train the shards that held the rows anew."""
@@ -302,7 +301,6 @@ class UnlearnSisa(_Of):
             bench.folder(self.of),
             self.data.load(),
             self.rows,
-            self.recipe,
             folder=bench.folder(self.name),
             test=self.data.load_test(),
             progress=bench.progress,

@@ -1,0 +1,100 @@
+"""Unlearning: a model forgets some of its training data, exactly or approximately."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from zest_jax.data.datasets import Dataset
+from zest_jax.data.subsets import without_rows
+from zest_jax.models.registry import ModelConfig
+from zest_jax.reuse.derived import derived
+from zest_jax.training.checkpoints import Checkpoint, LineageStep, load_checkpoint, load_training, weights_of
+from zest_jax.training.loop import fit, start_checkpoint
+from zest_jax.training.recipes import Recipe
+from zest_jax.training.run import RECORDED, FitResult
+
+
+def unlearn_exact(
+    victim: Checkpoint,
+    data: Dataset,
+    rows: Sequence[int] | np.ndarray,
+    recipe: Recipe,
+    *,
+    config: ModelConfig | None = None,
+    seed: int,
+    folder: str | os.PathLike[str] | None = None,
+    test: Dataset | None = None,
+    save_every: int = 0,
+    progress: bool | None = False,
+) -> FitResult:
+    """Train anew, from random weights, without the rows: nothing of them is left.
+
+    Args:
+        victim: the model that is to forget.
+        data: what the victim was trained on, whole.
+        rows: what is to be forgotten.
+        recipe: how, as the victim was trained.
+        config: another architecture; None: the victim's.
+        seed: as in `fit`; the victim's own gives the model that would have been, without the rows.
+        folder, test, save_every, progress: as in `fit`.
+
+    Raises:
+        ValueError: a row is out of range or given twice, none or all are given.
+    """
+    left = without_rows(data, rows)
+    forgotten = np.sort(np.asarray(rows)).tolist()
+    step = LineageStep(
+        kind="unlearn",
+        parent=victim.fingerprint,
+        settings={"method": "exact", "rows": forgotten, "seed": seed, "recipe": recipe.name, "dataset": data.name},
+    )
+    return fit(
+        start_checkpoint(config or victim.info.model, left, seed=seed),
+        left,
+        recipe,
+        seed=seed,
+        step=step,
+        folder=folder,
+        test=test,
+        save_every=save_every,
+        progress=progress,
+    )
+
+
+def unlearn_amnesiac(
+    trained: FitResult | str | os.PathLike[str],
+    *,
+    folder: str | os.PathLike[str] | None = None,
+    test: Dataset | None = None,
+) -> Checkpoint:
+    """Subtract the updates of all batches that held the rows (Graves et al. 2020, "Amnesiac Machine Learning", section 4.2).
+
+    `theta' = theta - sum_b delta_b` over those batches. Statistics of batch normalisation stay as they are: they are no
+    updates of the optimiser. Where many batches held a row, the model needs some training afterwards.
+
+    Args:
+        trained: what `fit` or `train` returned when it was told to `record` the rows, or the folder of that run.
+        folder: where the checkpoint is stored, if anywhere.
+        test: where its accuracy is measured.
+
+    Raises:
+        ValueError: the training recorded nothing.
+    """
+    if isinstance(trained, FitResult):
+        victim, recorded = trained.checkpoint, trained.recorded
+    else:
+        victim = load_checkpoint(Path(trained))
+        assert victim.path is not None
+        found = load_training(victim.path)
+        recorded = {n.removeprefix(RECORDED): a for n, a in found.items() if n.startswith(RECORDED)} or None
+    if recorded is None:
+        raise ValueError(
+            "the training recorded no updates; train with `record=` the rows that are to be forgotten later"
+        )
+    weights = weights_of(victim.model)
+    for name, update in recorded.items():
+        weights[name] = weights[name] - np.asarray(update)
+    step = LineageStep(kind="unlearn", parent=victim.fingerprint, settings={"method": "amnesiac"})
+    return derived(victim.info, weights, step, folder=folder, test=test)
