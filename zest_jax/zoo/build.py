@@ -2,12 +2,14 @@
 
 import contextlib
 import dataclasses
+import json
 import os
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 from zest_jax.errors import ZestError
 from zest_jax.zoo.config import Zoo, load_zoo
@@ -17,6 +19,9 @@ from zest_jax.zoo.workbench import Workbench
 
 _POLL = 0.2
 _LOG_FILE = "log.txt"
+
+# In the folder of a zoo: one line per build that came to its end, with the time it took.
+BUILDS_FILE = "builds.jsonl"
 
 Say = Callable[[str], None]
 
@@ -70,8 +75,12 @@ def build_zoo(
     there = [entry.name for entry in wanted if made_before(zoo, entry, root)]
     if there:
         say(f"{len(there)} of {len(wanted)} models are there already")
+    began = time.monotonic()
     failed = _make(zoo, Path(config), root, [e for e in wanted if e.name not in there], len(wanted), jobs, say)
     index = write_index(zoo, root)
+    if len(there) < len(wanted):
+        made = [entry.name for entry in wanted if entry.name not in there and entry.name not in failed]
+        _note_build(root, {"seconds": round(time.monotonic() - began, 1), "made": made, "there_before": there})
     if failed:
         texts = [f"{name}: {why}" for name, why in failed.items()]
         raise ZooBuildError(
@@ -171,6 +180,11 @@ def _stopped_at_the_end(workers: list[_Worker]) -> Iterator[None]:
             except subprocess.TimeoutExpired:
                 worker.process.kill()
                 worker.process.wait()
+
+
+def _note_build(root: Path, build: dict[str, Any]) -> None:
+    with (root / BUILDS_FILE).open("a", encoding="utf-8") as file:
+        file.write(json.dumps(build) + "\n")
 
 
 def _on_cpu() -> bool:
