@@ -315,4 +315,4 @@ def test_values_that_do_not_fit_together_are_refused(changes, message):
 
 def test_data_sets_cannot_be_changed():
     with pytest.raises(dataclasses.FrozenInstanceError):
-        labelled().name = "others"
+        labelled().name = "others"  # pyright: ignore[reportAttributeAccessIssue]

@@ -1,12 +1,13 @@
 """Quantisation, noise, averages and permuted labels."""
 
 import dataclasses
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
-from tests.reuse.making import images, untrained
+from tests.making import images, untrained
 from zest_jax.blackbox import from_onnx
 from zest_jax.data import of_rows
 from zest_jax.errors import FileFormatError
@@ -53,7 +54,7 @@ class TestQuantize:
         assert 0 < np.abs(after - before).max() < 0.1 * np.abs(before).max()
 
     def test_a_channel_of_zeros_stays_one(self, victim):
-        model = untrained().model
+        model: Any = untrained().model
         model.head.kernel[...] = model.head.kernel[...].at[:, 0].set(0)
         made = quantize(dataclasses.replace(victim, model=model))
         kernel = weights_of(made.model)["head.kernel"]

@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from tests.reuse.making import images, untrained
+from tests.making import images, untrained
 from zest_jax.models.registry import ModelConfig
 from zest_jax.reuse import prune, sparsity_of
 from zest_jax.training import Checkpoint, CheckpointInfo, recipe

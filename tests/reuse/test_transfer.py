@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from tests.reuse.making import images, untrained
+from tests.making import images, untrained
 from zest_jax.reuse import fine_tune, transfer
 from zest_jax.reuse.transfer import last_parameters
 from zest_jax.training import recipe

@@ -56,7 +56,7 @@ def test_what_happens_is_told(built):
 
 
 def test_what_is_there_is_not_made_again(built, monkeypatch):
-    folder, index, _ = built
+    folder, _index, _ = built
     said = []
 
     def refuse(*args, **kwargs):

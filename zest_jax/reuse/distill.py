@@ -6,7 +6,6 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from flax import nnx
 from jaxtyping import Array
 
@@ -107,8 +106,9 @@ def distill(
 
 
 def _check_stages(student: Any, victim: Checkpoint) -> None:
-    x = jnp.asarray(victim.preparation(np.zeros((1, *victim.info.input_shape), np.float32)))
-    both = [[stage.shape[1:] for stage in model.features(x)] for model in (student, victim.model)]
+    x = victim.preparation(jnp.zeros((1, *victim.info.input_shape)))
+    models: list[Any] = [student, victim.model]
+    both = [[stage.shape[1:] for stage in model.features(x)] for model in models]
     if both[0] != both[1]:
         raise ValueError(
             f"features of student and teacher have different shapes: {both[0]} and {both[1]}; choose a student whose four "

@@ -105,34 +105,25 @@ def extract(
             "recipe": recipe.name,
         },
     )
+
+    def copy_of(pool: Dataset, scores: np.ndarray, **how: Any) -> FitResult:
+        objective = MatchLogits() if answers == "logits" else CrossEntropy(label_smoothing=recipe.label_smoothing)
+        start = start_checkpoint(config, queries, seed=seed)
+        given = {"targets": _targets(scores, answers), "objective": objective, "progress": progress}
+        return fit(start, pool, recipe, seed=seed, step=step, **given, **how)
+
     pool = queries
     scores = _asked(victim, pool.inputs, config.num_classes)
-    for i in range(adversarial_rounds + 1):
-        last = i == adversarial_rounds
-        targets = _targets(scores, answers)
-        objective = MatchLogits() if answers == "logits" else CrossEntropy(label_smoothing=recipe.label_smoothing)
-        result = fit(
-            start_checkpoint(config, queries, seed=seed),
+    for i in range(adversarial_rounds):
+        copy = copy_of(pool, scores, folder=None if folder is None else Path(folder) / f"round-{i}").checkpoint
+        moved = _moved(copy, pool.inputs[-len(queries) :], scores[-len(queries) :].argmax(-1), epsilon)
+        pool = dataclasses.replace(
             pool,
-            recipe,
-            seed=seed,
-            step=step,
-            folder=folder if last or folder is None else Path(folder) / f"round-{i}",
-            test=test if last else None,
-            targets=targets,
-            objective=objective,
-            save_every=save_every if last else 0,
-            progress=progress,
+            inputs=np.concatenate([pool.inputs, moved]),
+            labels=np.concatenate([pool.labels, queries.labels]),
         )
-        if not last:
-            moved = _moved(result.checkpoint, pool.inputs[-len(queries) :], scores[-len(queries) :].argmax(-1), epsilon)
-            pool = dataclasses.replace(
-                pool,
-                inputs=np.concatenate([pool.inputs, moved]),
-                labels=np.concatenate([pool.labels, queries.labels]),
-            )
-            scores = np.concatenate([scores, _asked(victim, moved, config.num_classes)])
-    return result
+        scores = np.concatenate([scores, _asked(victim, moved, config.num_classes)])
+    return copy_of(pool, scores, folder=folder, test=test, save_every=save_every)
 
 
 def _asked(victim: Victim, inputs: np.ndarray, num_classes: int) -> np.ndarray:

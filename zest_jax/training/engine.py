@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from flax import nnx
 from jaxtyping import Array, Float, Int, PRNGKeyArray
@@ -111,8 +112,8 @@ class TrainData(NamedTuple):
 class StepMetrics(NamedTuple):
     """Of each step: the loss and the share of right answers."""
 
-    loss: Float[Array, "..."]
-    accuracy: Float[Array, "..."]
+    loss: Float[Array, "..."] | Float[np.ndarray, "..."]
+    accuracy: Float[Array, "..."] | Float[np.ndarray, "..."]
 
 
 def train_step(

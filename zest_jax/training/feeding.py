@@ -109,8 +109,7 @@ class ResidentFeed:
         self.steps_per_epoch = len(inputs) // batch_size
         self._shape = (self.steps_per_epoch, batch_size)
         self._n, self._seed, self._per_chunk = len(inputs), seed, steps_per_chunk or self.steps_per_epoch
-        data = TrainData(inputs, targets, record, mask, extras)
-        self.data: TrainData = jax.device_put(data, sharding) if sharding is not None else jax.device_put(data)
+        self.data = TrainData(*jax.device_put((inputs, targets, record, mask, extras), sharding))
 
     def rows(self, epoch: int) -> np.ndarray:
         """Rows of each step of an epoch, int32 [steps, batch]."""

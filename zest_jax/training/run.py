@@ -149,7 +149,7 @@ class Run:
             _claim(folder, self._identity(names, extras, data))
             state = self._resumed(folder, state)
             self.folder = RunFolder(folder, keep_every=save_every)
-        self.state: TrainState = jax.device_put(state, self.sharding) if self.sharding else jax.device_put(state)
+        self.state: TrainState = jax.device_put(state, self.sharding)
         self.key = jax.random.key(seed)
         self._saved_at = time.monotonic()
 
@@ -197,7 +197,7 @@ class Run:
             "step": step,
             "loss": float(metrics.loss.mean()),
             "accuracy": float(metrics.accuracy.mean()),
-            "learning_rate": float(self.recipe.learning_rates(self.feed.steps_per_epoch)(step - 1)),
+            "learning_rate": np.asarray(self.recipe.learning_rates(self.feed.steps_per_epoch)(step - 1)).item(),
             "images_per_second": len(metrics.loss) * self.recipe.batch_size / seconds,
         }
         if last or kept:

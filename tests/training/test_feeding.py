@@ -1,0 +1,85 @@
+"""The rows of every step, and what may be learnt in place of labels."""
+
+import dataclasses
+
+import jax
+import numpy as np
+import pytest
+
+from tests.making import images, texts
+from zest_jax.training.feeding import ResidentFeed, checked_mask, checked_targets, describe
+
+
+def feed(n=10, batch_size=3, seed=0, per_chunk=None):
+    data = images(n)
+    return ResidentFeed(data.inputs, data.labels, batch_size=batch_size, seed=seed, steps_per_chunk=per_chunk)
+
+
+def test_an_epoch_draws_rows_without_repetition_and_leaves_the_rest_out():
+    rows = feed().rows(0)
+    assert rows.shape == (3, 3)
+    assert len(np.unique(rows)) == 9
+    assert 0 <= rows.min() <= rows.max() < 10
+
+
+def test_the_order_belongs_to_seed_and_epoch():
+    orders = {(seed, epoch): feed(seed=seed).rows(epoch).tobytes() for seed in range(3) for epoch in range(3)}
+    assert len(set(orders.values())) == 9
+    assert feed(seed=2).rows(1).tobytes() == orders[2, 1]
+
+
+def test_all_rows_are_drawn_in_the_long_run():
+    source = feed()
+    assert {int(row) for epoch in range(20) for row in source.rows(epoch).ravel()} == set(range(10))
+
+
+@pytest.mark.parametrize(("per_chunk", "sizes"), [(None, [3]), (1, [1, 1, 1]), (2, [2, 1])])
+def test_chunks_are_the_same_steps(per_chunk, sizes):
+    chunks = list(feed(per_chunk=per_chunk).chunks(4))
+    assert [len(rows) for _, rows in chunks] == sizes
+    np.testing.assert_array_equal(np.concatenate([rows for _, rows in chunks]), feed().rows(4))
+
+
+def test_data_stay_on_the_device_as_they_are_stored():
+    ((data, _),) = feed().chunks(0)
+    assert isinstance(data.inputs, jax.Array)
+    assert data.inputs.dtype == np.uint8
+    assert (data.record, data.mask, data.extras) == (None, None, None)
+
+
+def test_too_few_inputs_for_a_batch():
+    with pytest.raises(ValueError, match="the data set has 2 inputs, fewer than a batch of 3; lower the batch size"):
+        feed(2)
+
+
+def test_targets_are_checked():
+    data = images(6)
+    assert checked_targets(None, data, 3) is data.labels
+    assert checked_targets([2, 1, 0, 0, 1, 2], data, 3).dtype == np.int32
+    assert checked_targets(np.ones((6, 3)), data, 3).dtype == np.float32
+    for targets, classes, message in (
+        (None, 4, "noise has 3 classes and the model 4; give the model a head with `transfer`"),
+        ([0, 1], 3, "there are 2 targets for 6 inputs of noise"),
+        ([0, 1, 2, 3, 0, 1], 3, "targets go from 0 to 3, and the model has 3 classes"),
+        ([0, 1, 2, -1, 0, 1], 3, "targets go from -1 to 2"),
+        (np.ones((6, 2)), 3, r"targets have shape \(6, 2\); give labels \[N\] or rows of outputs \[N, 3\]"),
+        (np.ones(6), 3, r"targets have shape \(6,\)"),
+        (np.full((6, 3), np.nan), 3, "18 of 18 targets are not finite"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            checked_targets(targets, data, classes)
+
+
+def test_masks_of_untrained_parameters_are_refused():
+    with pytest.raises(ValueError, match=r"`mask` names stem.bias, which the model does not train"):
+        checked_mask({"stem.bias": np.ones(2), "a": np.ones(1)}, ["a", "b"])
+
+
+def test_descriptions_belong_to_the_content():
+    data = images()
+    described = describe(data)
+    assert (described.n, described.input_shape, described.class_names) == (24, (8, 8, 3), ("a", "b", "c"))
+    assert describe(images(seed=1)).data_hash != described.data_hash
+    assert describe(dataclasses.replace(data, labels=data.labels[::-1].copy())).data_hash != described.data_hash
+    assert describe(images(name="other")).data_hash == described.data_hash
+    assert describe(texts()).input_shape == ()
