@@ -45,8 +45,8 @@ def sounds(n: int = 24, *, samples: int = 512, seed: int = 0) -> Dataset:
         inputs=waves.astype(np.int16),
         labels=labels,
         class_names=("low", "middle", "high"),
-        mean=(),
-        std=(),
+        mean=(0.0,),
+        std=(1.0,),
         modality="audio",
         name="tones",
     )

@@ -79,13 +79,21 @@ def main(options: Options) -> None:
 
 
 def compared(index: list[IndexEntry], matrix: np.ndarray, victim: int) -> list[dict[str, Any]]:
-    """For each model its accuracy, and its distance to the victim, plain and relative to the unrelated ones."""
-    related = {index[victim].fingerprint}
-    unrelated = []
-    for i, entry in enumerate(index):
-        if i != victim and not related & {step.parent for step in entry.lineage}:
-            unrelated.append(i)
-    mean = float(matrix[victim, unrelated].mean()) if unrelated else float("nan")
+    """For each model its accuracy, and its distance to the victim, plain and relative to independent models.
+
+    Relative to those of the victim's architecture that were trained from random weights on labels, as in the paper's
+    Appendix C: ensembles of independent models are nearer, since they are smoother.
+    """
+    # A model that learnt from the victim, or was made from it in any number of steps, has it among its ancestors.
+    independent = [victim not in _ancestors(index, i) and i != victim for i in range(len(index))]
+    others = [
+        i
+        for i, entry in enumerate(index)
+        if independent[i] and not entry.parents and entry.model == index[victim].model
+    ]
+    if not others:
+        raise ValueError("the zoo has no independent model of the victim's architecture to compare with")
+    mean = float(matrix[victim, others].mean())
     return [
         {
             "model": entry.name,
@@ -94,10 +102,17 @@ def compared(index: list[IndexEntry], matrix: np.ndarray, victim: int) -> list[d
             "accuracy": entry.accuracy,
             "distance": round(float(matrix[victim, i]), 5),
             "relative": round(float(matrix[victim, i]) / mean, 4),
-            "unrelated": i in unrelated,
+            "independent": independent[i],
+            "in the mean": i in others,
         }
         for i, entry in enumerate(index)
     ]
+
+
+def _ancestors(index: list[IndexEntry], i: int) -> set[int]:
+    names = [entry.name for entry in index]
+    parents = {names.index(parent) for parent in index[i].parents}
+    return parents.union(*(_ancestors(index, parent) for parent in parents))
 
 
 def table(rows: list[dict[str, Any]]) -> str:
@@ -107,9 +122,9 @@ def table(rows: list[dict[str, Any]]) -> str:
         "|---|---|---|---|---|",
     ]
     for row in sorted(rows, key=lambda row: row["distance"]):
-        made = "independent" if row["unrelated"] else row["kind"]
-        if row["unrelated"] and row["parents"]:
-            made = f"{row['kind']} of {row['parents'][0]}, independent of the victim"
+        made = row["kind"]
+        if row["independent"]:
+            made = f"{row['kind']} of {row['parents'][0]}, independent" if row["parents"] else "independent"
         accuracy = "-" if row["accuracy"] is None else f"{row['accuracy']:.2%}"
         lines.append(f"| {row['model']} | {made} | {accuracy} | {row['distance']:.4f} | {row['relative']:.2f} |")
     return "\n".join(lines) + "\n"

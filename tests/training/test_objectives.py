@@ -1,5 +1,6 @@
 """Losses against PyTorch's."""
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 import torch
@@ -15,7 +16,7 @@ LABELS = RNG.integers(0, 4, 6).astype(np.int32)
 
 def answer(objective, targets, logits=LOGITS):
     """Loss of a model that answers with its inputs."""
-    loss, outputs = objective(lambda x: x, np.asarray(logits), targets, None)
+    loss, outputs = objective(lambda x: x, jnp.asarray(logits), jnp.asarray(targets), None)
     np.testing.assert_array_equal(outputs, logits)
     return float(loss)
 
@@ -37,7 +38,7 @@ def test_cross_entropy_with_probabilities(smoothing):
 
 def test_certain_wrong_answers_give_a_finite_loss():
     logits = np.array([[1e4, -1e4, 0, 0]], np.float32)
-    assert float(labels_loss(logits, np.array([1], np.int32))) == pytest.approx(2e4)
+    assert float(labels_loss(jnp.asarray(logits), jnp.asarray([1]))) == pytest.approx(2e4)
 
 
 def test_matching_logits_leaves_out_what_all_classes_share():

@@ -171,8 +171,8 @@ def test_checkpoints_of_unknown_origin_are_refused(half):
 
 
 def damage(folder, epoch):
-    """Cut the largest file of a checkpoint short."""
-    files = [path for path in (folder / FOLDER / str(epoch)).rglob("*") if path.is_file()]
+    """Cut the largest file of the model short."""
+    files = [path for path in (folder / FOLDER / str(epoch) / "model").rglob("*") if path.is_file()]
     largest = max(files, key=lambda path: path.stat().st_size)
     largest.write_bytes(largest.read_bytes()[: largest.stat().st_size // 2])
 

@@ -9,7 +9,8 @@ from tyro.conf import Positional, arg
 
 from zest_jax.cli.console import note
 from zest_jax.cli.files import UsageError
-from zest_jax.cli.options import OFF, Common
+from zest_jax.cli.options import OFF, Common, ModelOptions
+from zest_jax.cli.sign import importable_from_here
 from zest_jax.cli.training_data import TrainingData, read_rows
 
 if TYPE_CHECKING:
@@ -48,11 +49,14 @@ class _OfVictim(Common):
             raise FileNotFoundError(
                 f"{path} {what}; give the folder of a run of `zest train`, or one checkpoint in it (RUN/checkpoints/12)"
             )
-        if self.output.exists() and not self.output.is_dir():
-            raise UsageError(f"--output {self.output} is a file; name a folder")
+        self._check_output()
         from zest_jax.training.checkpoints import load_checkpoint
 
         return load_checkpoint(path)
+
+    def _check_output(self) -> None:
+        if self.output.exists() and not self.output.is_dir():
+            raise UsageError(f"--output {self.output} is a file; name a folder")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -194,37 +198,52 @@ class Distill(_Trained):
 class Extract(_Trained):
     """Train a copy on the victim's answers to the inputs of the data; their labels are not looked at."""
 
+    victim: Positional[Annotated[Path, arg(metavar="VICTIM")]]
+    """What `zest sign` takes: a run or checkpoint, an ONNX or PyTorch file, or MODULE:FUNCTION."""
+
     recipe: Annotated[str, arg(metavar="NAME")] = "fast-cifar"
 
     answers: Literal["labels", "probabilities", "logits"] = "labels"
     """What the victim answers with."""
 
-    model: Annotated[str | None, arg(metavar="NAME", help_behavior_hint="(default: as the victim)")] = None
+    model: Annotated[
+        str | None, arg(metavar="NAME", help_behavior_hint="(default: as the victim, if a checkpoint)")
+    ] = None
     """Architecture of the copy."""
 
     adversarial_rounds: Annotated[int, arg(metavar="N")] = 0
     """Rounds in which the queries are moved along the copy's gradient and asked again (Papernot et al. 2017)."""
 
+    how: Annotated[ModelOptions, arg(name="victim")] = dataclasses.field(default_factory=ModelOptions)
+
     def make(self) -> "Checkpoint":
-        from zest_jax import reuse
+        from zest_jax.reuse import extract
+        from zest_jax.reuse.extract import answers_to
 
-        victim, data, recipe, common = self._inputs()
-        return reuse.extract(
-            victim,
-            data,
-            recipe,
-            answers=self.answers,
-            config=self._config(victim),
-            adversarial_rounds=self.adversarial_rounds,
-            **common,
-        ).checkpoint
+        settings: dict[str, Any] = {"answers": self.answers, "adversarial_rounds": self.adversarial_rounds}
+        if self.victim.is_dir():
+            victim, data, recipe, common = self._inputs()
+            config = self._copy(victim.info.model.num_classes)
+            return extract(victim, data, recipe, config=config, **settings, **common).checkpoint
+        self.data.check()
+        recipe = self._recipe()
+        self._check_output()
+        if self.model is None:
+            raise UsageError(
+                f"{self.victim} does not tell its architecture; give --model, the architecture of the copy"
+            )
+        with importable_from_here():
+            box = self.how.load(str(self.victim))
+        data, test = self.data.read(seed=self.seed, progress=self.progress)
+        note(f"{self.model} from the answers of {box.label} to {len(data):,} inputs of {data.name}")
+        config = self._copy(answers_to(box, data.inputs[:1]).shape[-1])
+        common = {"folder": self.output, "test": test, "seed": self.seed, "progress": self.progress}
+        return extract(box, data, recipe, config=config, **settings, **common).checkpoint
 
-    def _config(self, victim: "Checkpoint") -> "ModelConfig | None":
+    def _copy(self, num_classes: int) -> "ModelConfig | None":
         from zest_jax.models.registry import ModelConfig
 
-        if self.model is None:
-            return None
-        return ModelConfig(name=self.model, num_classes=victim.info.model.num_classes)
+        return None if self.model is None else ModelConfig(name=self.model, num_classes=num_classes)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -242,6 +261,39 @@ class Unlearn(_Trained):
         rows = read_rows(self.rows, "--rows")
         victim, data, recipe, common = self._inputs()
         return reuse.unlearn_exact(victim, data, rows, recipe, **common).checkpoint
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class UnlearnAmnesiac(_Measured):
+    """Take back the updates of all batches that held the rows which `zest train --record` was told (Graves et al. 2020)."""
+
+    def make(self) -> "Checkpoint":
+        from zest_jax import reuse
+
+        self._victim()
+        return reuse.unlearn_amnesiac(self.victim, **self._common())
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class UnlearnSisa(_OfVictim):
+    """Train those shards of an ensemble anew that held some rows (`zest train --shards`; Bourtoule et al. 2021)."""
+
+    data: Annotated[TrainingData, arg(name="training data")]
+
+    rows: Annotated[Path, arg(metavar="FILE")]
+    """Text file with the numbers of the rows to forget, from 0, one a line."""
+
+    seed: int = 0
+    """As in the training, if it drew a --fraction."""
+
+    def make(self) -> "Checkpoint":
+        from zest_jax import reuse
+
+        self.data.check()
+        rows = read_rows(self.rows, "--rows")
+        self._victim()
+        data, test = self.data.read(seed=self.seed, progress=self.progress)
+        return reuse.unlearn_sisa(self.victim, data, rows, folder=self.output, test=test, progress=self.progress)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -301,6 +353,8 @@ class Reuse:
         | Annotated[Distill, tyro.conf.subcommand("distill")]
         | Annotated[Extract, tyro.conf.subcommand("extract")]
         | Annotated[Unlearn, tyro.conf.subcommand("unlearn")]
+        | Annotated[UnlearnAmnesiac, tyro.conf.subcommand("unlearn-amnesiac")]
+        | Annotated[UnlearnSisa, tyro.conf.subcommand("unlearn-sisa")]
         | Annotated[Permute, tyro.conf.subcommand("permute")]
         | Annotated[Noise, tyro.conf.subcommand("noise")]
         | Annotated[Average, tyro.conf.subcommand("average")]

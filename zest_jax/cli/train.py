@@ -11,7 +11,7 @@ from tyro.conf import arg
 from zest_jax.cli.console import note
 from zest_jax.cli.files import UsageError
 from zest_jax.cli.options import Common, commas, settings
-from zest_jax.cli.training_data import TrainingData
+from zest_jax.cli.training_data import TrainingData, read_rows
 
 if TYPE_CHECKING:
     from zest_jax.data import Dataset
@@ -32,7 +32,8 @@ class Train(Common):
     """
 
     model: Annotated[str, arg(metavar="NAME")]
-    """resnet20, resnet32, resnet44, resnet56, resnet18, resnet50, mobilenet_v2, lstm or m5."""
+    """resnet20, resnet32, resnet44, resnet56, resnet18, resnet50, mobilenet_v2, lstm, m5, or ensemble (with --option
+    of=resnet20,members=2)."""
 
     data: Annotated[TrainingData, arg(name="training data")]
 
@@ -63,12 +64,18 @@ class Train(Common):
     save_every: Annotated[int, arg(metavar="K", help_behavior_hint="(default: only the newest is kept)")] = 0
     """Keep the checkpoint of every K-th epoch besides the newest."""
 
+    record: Annotated[Path | None, arg(metavar="FILE", help_behavior_hint="(default: none)")] = None
+    """Text file with the numbers of rows, from 0, one a line; the updates of all batches that hold one of them are summed,
+    so that `zest reuse unlearn-amnesiac` can take them back."""
+
+    shards: Annotated[int | None, arg(metavar="N", help_behavior_hint="(default: one model of all data)")] = None
+    """Train a model on each of this many shards of the data and let them vote (SISA), so that `zest reuse unlearn-sisa`
+    need train only some of them anew."""
+
     def run(self) -> None:
-        if len(set(self.seeds)) < len(self.seeds):
-            raise UsageError(f"--seeds names a seed twice: {' '.join(map(str, self.seeds))}")
-        if self.output.exists() and not self.output.is_dir():
-            raise UsageError(f"--output {self.output} is a file; name a folder")
+        self._check_options()
         self.data.check()
+        rows = None if self.record is None else read_rows(self.record, "--record")
         # What can be wrong without the data is found before they are read.
         recipe = self._recipe()
         from zest_jax.models.registry import ModelConfig, check_options
@@ -81,15 +88,36 @@ class Train(Common):
             + (f", tested on {len(test):,}" if test else "; give --test to have accuracy measured")
         )
         with _kept_on_interrupt(self.output):
-            checkpoints = self._train(config, data, test, recipe)
+            checkpoints = self._train(config, data, test, recipe, rows)
         for folder, checkpoint in checkpoints:
             accuracy = checkpoint.info.accuracy
             measured = "not measured" if accuracy is None else f"{accuracy:.2%}"
             print(f"{folder}: accuracy {measured}, epoch {checkpoint.info.epoch}, fingerprint {checkpoint.fingerprint}")
 
+    def _check_options(self) -> None:
+        if len(set(self.seeds)) < len(self.seeds):
+            raise UsageError(f"--seeds names a seed twice: {' '.join(map(str, self.seeds))}")
+        if self.output.exists() and not self.output.is_dir():
+            raise UsageError(f"--output {self.output} is a file; name a folder")
+        one = [name for name in ("seeds", "record", "shards") if getattr(self, name)]
+        if len(one) > 1:
+            raise UsageError(f"{' and '.join(f'--{name}' for name in one)} contradict each other; choose one")
+        if self.shards is not None and self.save_every:
+            raise UsageError("--shards and --save-every contradict each other: an ensemble has one checkpoint")
+
     def _train(
-        self, config: "ModelConfig", data: "Dataset", test: "Dataset | None", recipe: "Recipe"
+        self,
+        config: "ModelConfig",
+        data: "Dataset",
+        test: "Dataset | None",
+        recipe: "Recipe",
+        rows: list[int] | None,
     ) -> "list[tuple[Path, Checkpoint]]":
+        if self.shards is not None:
+            from zest_jax.reuse import train_sisa
+
+            how: dict[str, Any] = {"shards": self.shards, "seed": self.seed, "folder": self.output}
+            return [(self.output, train_sisa(config, data, recipe, test=test, progress=self.progress, **how))]
         common: dict[str, Any] = {"test": test, "save_every": self.save_every, "progress": self.progress}
         if self.seeds:
             from zest_jax.training.seeds import train_seeds
@@ -99,7 +127,8 @@ class Train(Common):
             return [(_run_of(checkpoint.path) or self.output, checkpoint) for checkpoint in found]
         from zest_jax.training.loop import train
 
-        return [(self.output, train(config, data, recipe, seed=self.seed, folder=self.output, **common).checkpoint)]
+        result = train(config, data, recipe, seed=self.seed, folder=self.output, record=rows, **common)
+        return [(self.output, result.checkpoint)]
 
     def _recipe(self) -> "Recipe":
         from zest_jax.errors import missing_extra

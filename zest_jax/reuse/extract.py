@@ -13,18 +13,19 @@ import optax
 from flax import nnx
 from scipy.special import softmax
 
+from zest_jax.blackbox.protocol import BlackBox
 from zest_jax.data.datasets import Dataset
 from zest_jax.errors import ModelOutputError
 from zest_jax.models.registry import ModelConfig
 from zest_jax.training.checkpoints import Checkpoint, LineageStep
-from zest_jax.training.engine import as_pure
+from zest_jax.training.engine import Preparation, as_pure
 from zest_jax.training.loop import fit, start_checkpoint
 from zest_jax.training.objectives import CrossEntropy, MatchLogits
 from zest_jax.training.recipes import Recipe
 from zest_jax.training.run import FitResult
 
 Answers = Literal["labels", "probabilities", "logits"]
-Victim = Checkpoint | Callable[[np.ndarray], np.ndarray]
+Victim = Checkpoint | BlackBox | Callable[[np.ndarray], np.ndarray]
 _BATCH = 500
 
 
@@ -51,12 +52,12 @@ def extract(
     on all; each round adds as many queries as there were at first.
 
     Args:
-        victim: a checkpoint, or a function from stored inputs to scores [N, classes] (logits, or probabilities where
-            `answers` is not "logits"); of a function, `config` says the number of classes.
+        victim: a checkpoint; a black box of any framework (`zest_jax.load_model`); or a function from stored inputs to
+            scores [N, classes]. Scores are logits, or probabilities where `answers` is not "logits".
         queries: inputs of the kind that the victim takes.
         recipe: how the copy is trained.
         answers: what the victim gives: its highest class, softmax probabilities, or logits.
-        config: the copy; None: the victim's architecture.
+        config: the copy, with as many classes as the victim; None: the victim's architecture, if it is a checkpoint.
         adversarial_rounds: 0 or more; of images stored as uint8.
         epsilon: step of each pixel, on the scale [0, 1].
         seed: of the copy's weights, and as in `fit`.
@@ -78,7 +79,7 @@ def extract(
     known = isinstance(victim, Checkpoint)
     if config is None:
         if not known:
-            raise ValueError("give `config` of the copy: of a function, neither architecture nor classes are known")
+            raise ValueError("give `config` of the copy: only a checkpoint tells its architecture")
         config = victim.info.model
     if known and config.num_classes != victim.info.model.num_classes:
         raise ValueError(
@@ -109,14 +110,16 @@ def extract(
     def copy_of(pool: Dataset, scores: np.ndarray, **how: Any) -> FitResult:
         objective = MatchLogits() if answers == "logits" else CrossEntropy(label_smoothing=recipe.label_smoothing)
         start = start_checkpoint(config, queries, seed=seed)
-        given = {"targets": _targets(scores, answers), "objective": objective, "progress": progress}
+        given = {"targets": extraction_targets(scores, answers), "objective": objective, "progress": progress}
         return fit(start, pool, recipe, seed=seed, step=step, **given, **how)
 
     pool = queries
     scores = _asked(victim, pool.inputs, config.num_classes)
     for i in range(adversarial_rounds):
         copy = copy_of(pool, scores, folder=None if folder is None else Path(folder) / f"round-{i}").checkpoint
-        moved = _moved(copy, pool.inputs[-len(queries) :], scores[-len(queries) :].argmax(-1), epsilon)
+        moved = moved_along_the_gradient(
+            copy, pool.inputs[-len(queries) :], scores[-len(queries) :].argmax(-1), epsilon
+        )
         pool = dataclasses.replace(
             pool,
             inputs=np.concatenate([pool.inputs, moved]),
@@ -126,10 +129,19 @@ def extract(
     return copy_of(pool, scores, folder=folder, test=test, save_every=save_every)
 
 
+def answers_to(victim: Victim, inputs: np.ndarray) -> np.ndarray:
+    """Scores of a victim on inputs as they are stored in a data set, [N, classes]."""
+    if isinstance(victim, Checkpoint):
+        return victim.outputs(inputs)
+    if isinstance(victim, BlackBox):
+        # In the plain scale, without normalisation: that is the black box's own.
+        return np.asarray(victim(np.asarray(Preparation((), ())(jnp.asarray(inputs)))))
+    return np.asarray(victim(inputs))
+
+
 def _asked(victim: Victim, inputs: np.ndarray, num_classes: int) -> np.ndarray:
     """Scores of the victim, float32 [N, classes]."""
-    ask = victim.outputs if isinstance(victim, Checkpoint) else victim
-    parts = [np.asarray(ask(inputs[i : i + _BATCH])) for i in range(0, len(inputs), _BATCH)]
+    parts = [answers_to(victim, inputs[i : i + _BATCH]) for i in range(0, len(inputs), _BATCH)]
     scores = np.concatenate(parts)
     if scores.shape != (len(inputs), num_classes):
         raise ModelOutputError(
@@ -142,7 +154,11 @@ def _asked(victim: Victim, inputs: np.ndarray, num_classes: int) -> np.ndarray:
     return scores.astype(np.float32)
 
 
-def _targets(scores: np.ndarray, answers: Answers) -> np.ndarray:
+def extraction_targets(scores: np.ndarray, answers: Answers) -> np.ndarray:
+    """What a copy learns from a victim's scores [N, classes]: labels int32 [N], or probabilities or logits [N, classes].
+
+    Rows that are not below 0 and sum to 1 are probabilities already; others are brought there by softmax.
+    """
     if answers == "labels":
         return scores.argmax(-1).astype(np.int32)
     if answers == "logits":
@@ -152,7 +168,7 @@ def _targets(scores: np.ndarray, answers: Answers) -> np.ndarray:
     return scores if are_probabilities else softmax(scores, axis=-1).astype(np.float32)
 
 
-def _moved(copy: Checkpoint, images: np.ndarray, labels: np.ndarray, epsilon: float) -> np.ndarray:
+def moved_along_the_gradient(copy: Checkpoint, images: np.ndarray, labels: np.ndarray, epsilon: float) -> np.ndarray:
     """Images moved by `epsilon` to where the copy's loss is higher, uint8."""
     graphdef, state = nnx.split(copy.model)
     state = as_pure(state)

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 from flax import nnx
-from jaxtyping import Array, Float, Int, PRNGKeyArray
+from jaxtyping import Array, Float, Int, Key, PRNGKeyArray
 
 from zest_jax.data.augment import augment, resize
 from zest_jax.training.objectives import Objective
@@ -166,7 +166,7 @@ def train_steps_together(
     states: TrainState,
     data: TrainData,
     rows: Int[Array, "runs steps batch"],
-    keys: PRNGKeyArray,
+    keys: Key[Array, " runs"],
 ) -> tuple[TrainState, StepMetrics]:
     """Like `train_steps` for several runs at once (`jax.vmap`): states, rows and keys have a leading axis of runs."""
     return jax.vmap(lambda s, r, k: train_steps(plan, s, data, r, k))(states, rows, keys)

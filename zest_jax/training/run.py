@@ -217,7 +217,7 @@ class Run:
     def checkpoint(self, *, measured: bool) -> Checkpoint:
         """The model as it is now, float32 and in evaluation mode."""
         info = self.start.info
-        model = info.model.build()
+        model = nnx.clone(self.start.model)
         trained = nnx.merge(self._plan.graphdef, self.state.trained, self.state.frozen, self.state.rest)
         set_weights(model, weights_of(trained), origin="the training")
         found: float | None = None
