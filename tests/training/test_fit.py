@@ -296,6 +296,7 @@ def test_many_steps_in_one_call_are_the_steps_one_by_one():
         save_every=0,
         devices=None,
     )
+    assert isinstance(run.feed, ResidentFeed)
     plan, rows = run.plan(), run.feed.rows(0)
     ((source, _), *_) = run.feed.chunks(0)
 

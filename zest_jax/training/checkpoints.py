@@ -22,6 +22,7 @@ from flax import nnx
 
 from zest_jax.data.tokens import as_stored
 from zest_jax.errors import FileFormatError
+from zest_jax.models.classifier import Classifier
 from zest_jax.models.registry import ModelConfig
 from zest_jax.training.engine import Preparation
 from zest_jax.training.evaluation import outputs
@@ -104,7 +105,7 @@ class Checkpoint:
         path: the folder it was read from or written to, or None.
     """
 
-    model: nnx.Module
+    model: Classifier
     info: CheckpointInfo
     path: Path | None = None
 
@@ -181,7 +182,7 @@ def save_checkpoint(folder: str | os.PathLike[str], checkpoint: Checkpoint) -> C
         run.close()
 
 
-def load_checkpoint(path: str | os.PathLike[str], *, model: nnx.Module | None = None) -> Checkpoint:
+def load_checkpoint(path: str | os.PathLike[str], *, model: Classifier | None = None) -> Checkpoint:
     """Read a checkpoint: the newest whole one of a run, or the one of an epoch (`RUN/checkpoints/12`).
 
     Args:
@@ -297,7 +298,7 @@ def fingerprint(weights: Mapping[str, np.ndarray]) -> str:
     return digest.hexdigest()
 
 
-def _read(path: Path, model: nnx.Module | None) -> Checkpoint:
+def _read(path: Path, model: Classifier | None) -> Checkpoint:
     try:
         with ocp.Checkpointer(ocp.CompositeCheckpointHandler()) as reader:
             items = reader.restore(
