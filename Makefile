@@ -2,7 +2,7 @@
 #
 #   PYTHON   the Python that makes the environment (default: the first of python3, python3.13, ... that is new enough)
 #   TORCH    what pip installs as PyTorch; may hold further arguments of pip
-#   ARGS     further arguments of pytest (make test), of the demo (make demo) or of the benchmark (make bench)
+#   ARGS     further arguments of pytest (make test), of the demo (make demo) or of the benchmarks (make bench, zoo-small)
 
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
@@ -21,7 +21,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
 INSTALL := $(PIP) install --quiet --prefer-binary
 
-.PHONY: help demo demo-quick test coverage lint types format bench wheel-check test-oldest clean
+.PHONY: help demo demo-quick zoo-small test coverage lint types format bench wheel-check test-oldest clean
 
 help:  ## show this
 	@sed -n 's/^\([a-z-]*\):.*  ## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | while IFS=$$'\t' read -r target what; do \
@@ -32,6 +32,9 @@ demo: $(VENV)/.installed-demo  ## sign real ImageNet classifiers on real photogr
 
 demo-quick: $(VENV)/.installed-quick  ## the same in under two minutes, on three small ONNX models
 	$(BIN)/python examples/demo.py --quick $(ARGS)
+
+zoo-small: $(VENV)/.installed-dev  ## train and reuse ResNet20s on CIFAR-10 and measure how far each is from the victim
+	$(BIN)/python -m benchmarks.zoo.small $(ARGS)
 
 test: $(VENV)/.installed-dev  ## run the tests, doctests included
 	$(BIN)/python -m pytest $(ARGS)

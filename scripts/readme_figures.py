@@ -31,7 +31,7 @@ def main() -> int:
 
 def with_figures(text: str) -> str:
     """Return the README with every block of figures made anew."""
-    for name, block in {"demo": demo(), "speed": speed()}.items():
+    for name, block in {"demo": demo(), "zoo": zoo(), "speed": speed()}.items():
         pattern = rf"(<!-- {name} -->\n).*?(<!-- /{name} -->)"
         text, n = re.subn(pattern, lambda m, block=block: f"{m[1]}{block}{m[2]}", text, flags=re.S)
         if n != 1:
@@ -54,6 +54,17 @@ def demo() -> str:
             f"| {verdict} ({sign} {model['bound']:.2f}) |"
         )
     return "\n".join(lines) + "\n"
+
+
+def zoo() -> str:
+    result = read("zoo/cifar10-small/distances.json")
+    environment, options = result["environment"], result["options"]
+    minutes = sum(build["seconds"] for build in result["builds"]) / 60
+    head = (
+        f"{len(result['models'])} models, built in {minutes:.0f} minutes on {environment['processors']} cores "
+        f"({environment['processor']}); {options['n_references']} references, {options['n_samples']} masks.\n\n"
+    )
+    return head + (RESULTS / "zoo" / "cifar10-small" / "table.md").read_text(encoding="utf-8")
 
 
 def speed() -> str:

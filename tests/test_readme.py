@@ -34,16 +34,32 @@ def test_the_five_lines_run_as_written(golden, tmp_path, monkeypatch, capsys):
 def test_every_command_shown_is_a_command_with_those_options(capsys):
     from zest_jax.cli.main import main
 
-    block = re.search(r"```bash\n(zest probes.*?)```", README, re.S)
-    assert block is not None
-    for line in block[1].splitlines():
-        words = line.split("#")[0].split()
-        if not words:
-            continue
-        assert main([words[1], "--help"]) == 0
+    blocks = re.findall(r"```bash\n(zest .*?)```", README, re.S)
+    lines = [part for block in blocks for line in block.splitlines() for part in line.split("#")[0].split("&&")]
+    commands = [words for line in lines if (words := line.split())]
+    assert len(commands) >= 12
+    for words in commands:
+        depth = 3 if words[1] in ("reuse", "zoo") else 2
+        assert main([*words[1:depth], "--help"]) == 0
         shown = capsys.readouterr().out
         for option in (word for word in words if word.startswith("-")):
-            assert option in shown, line
+            assert option in shown, words
+
+
+def test_training_and_pruning_run_as_written(monkeypatch, capsys):
+    pytest.importorskip("orbax.checkpoint")
+    import zest_jax.data
+    from tests.making import images
+
+    block = re.search(r"```python\n(from zest_jax.data import load_dataset.*?)```", README, re.S)
+    assert block is not None
+    # In place of CIFAR-10 and its four epochs: a few images, once.
+    monkeypatch.setattr(zest_jax.data, "load_dataset", lambda name, split="train": images(10, classes=8))
+    code = re.sub(r'recipe\("[a-z-]+"\)', 'Recipe(epochs=1, batch_size=8, name="short")', block[1])
+    code = code.replace("import recipe,", "import Recipe,").replace("num_classes=10", "num_classes=8")
+    exec(code, {})
+    printed = capsys.readouterr().out
+    assert re.match(r"[01]\.\d+ [01]\.\d+ \(LineageStep\(kind='train'.*LineageStep\(kind='prune'", printed), printed
 
 
 def test_links_lead_somewhere():

@@ -37,11 +37,11 @@ zoo = z.Zoo(
             method="exact",
             rows=FORGOTTEN,
         ),
-        z.Sisa(name="sisa", model=RESNET20, data=z.Data(source="cifar10", share=0.5), recipe=SHORT, seed=13, shards=2),
+        z.Sisa(name="sisa", model=RESNET20, data=z.Data(source="cifar10", share=0.3), recipe=SHORT, seed=13, shards=2),
         z.UnlearnSisa(
             name="unlearned-sisa",
             of="sisa",
-            data=z.Data(source="cifar10", share=0.5),
+            data=z.Data(source="cifar10", share=0.3),
             rows=(0,),
         ),
         *(
