@@ -21,10 +21,10 @@ from zest_jax.training.checkpoints import (  # noqa: E402
     Checkpoint,
     CheckpointInfo,
     LineageStep,
-    save_checkpoint,
     set_weights,
     weights_of,
 )
+from zest_jax.training.run_folder import save_checkpoint  # noqa: E402
 
 MODELS = {
     "resnet20": ((8, 8, 3), {}),

@@ -14,12 +14,8 @@ from zest_jax.errors import FileFormatError, MissingExtraError, ProbeMismatchErr
 from zest_jax.models.registry import ModelConfig
 
 pytest.importorskip("orbax.checkpoint")
-from zest_jax.training.checkpoints import (
-    Checkpoint,
-    CheckpointInfo,
-    RunFolder,
-    save_checkpoint,
-)
+from zest_jax.training.checkpoints import Checkpoint, CheckpointInfo
+from zest_jax.training.run_folder import RunFolder, save_checkpoint
 
 MEAN, STD, NAMES = (0.5, 0.4, 0.3), (0.25, 0.2, 0.3), ("cat", "dog", "owl")
 

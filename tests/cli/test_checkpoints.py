@@ -9,11 +9,8 @@ import zest_jax as zj
 from zest_jax.models.registry import ModelConfig
 
 pytest.importorskip("orbax.checkpoint")
-from zest_jax.training.checkpoints import (
-    Checkpoint,
-    CheckpointInfo,
-    RunFolder,
-)
+from zest_jax.training.checkpoints import Checkpoint, CheckpointInfo
+from zest_jax.training.run_folder import RunFolder
 
 
 @pytest.fixture(scope="module")

@@ -8,11 +8,7 @@ from zest_jax.models.registry import ModelConfig
 
 pytest.importorskip("onnx")
 pytest.importorskip("orbax.checkpoint")
-from zest_jax.training.checkpoints import (
-    Checkpoint,
-    CheckpointInfo,
-    save_checkpoint,
-)
+from zest_jax.training import Checkpoint, CheckpointInfo, save_checkpoint
 
 
 @pytest.fixture(scope="module")

@@ -82,7 +82,7 @@ def test_every_option_has_a_help_text():
             source = "".join(inspect.getsource(base) for base in owner.__mro__ if base is not object)
             after = source.partition(f"    {name}: ")[2]
             assert after, (owner, name)
-            if name not in ("probe", "image", "how", "solve", "comparison"):
+            if name not in ("probe", "image", "how", "solve", "comparison", "data"):
                 assert '"""' in after.partition("\n\n")[0], (owner, name)
 
 

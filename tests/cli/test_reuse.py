@@ -11,7 +11,8 @@ from tests.cli.test_train import BRIEF, pets
 from tests.making import images, untrained
 from zest_jax import reuse
 from zest_jax.reuse import sparsity_of
-from zest_jax.training.checkpoints import load_checkpoint, save_checkpoint, weights_of
+from zest_jax.training import load_checkpoint, save_checkpoint
+from zest_jax.training.checkpoints import weights_of
 
 TRAINED = ["--epochs", "1", "--batch-size", "8", "--data", "pets.npz", "--test", "pets.npz"]
 
@@ -122,10 +123,14 @@ class TestSettings:
             assert (recipe.name, recipe.epochs, recipe.batch_size) == ("fine-tune", 1, 8)
 
     def test_distill(self, zest, asked):
-        more = ["--weight", "2", "--seed", "4", "--no-progress", "-o", "d"]
+        more = ["--weight", "2", "--seed", "4", "--no-progress", "-o", "d", "--save-every", "3", "--dtype", "bfloat16"]
+        more += ["--model", "resnet18", "--option", "stem=cifar"]
         assert zest("reuse", "distill", "victim", *TRAINED, *more)[0] == 0
         self.common(asked[0], "d")
-        assert (asked[0].weight, asked[0].arguments[2].name) == (2, "fast-cifar")
+        assert (asked[0].weight, asked[0].save_every) == (2, 3)
+        recipe, config = asked[0].arguments[2], asked[0].config
+        assert (recipe.name, recipe.dtype) == ("fast-cifar", "bfloat16")
+        assert (config.name, config.num_classes, config.options) == ("resnet18", 3, {"stem": "cifar"})
 
     def test_extract(self, zest, asked, victim):
         more = ["--answers", "probabilities", "--model", "resnet32", "--adversarial-rounds", "2", "--seed", "4"]
@@ -133,7 +138,7 @@ class TestSettings:
         (call,) = asked
         self.common(call, "e")
         assert call.arguments[0].fingerprint == victim.fingerprint
-        assert (call.answers, call.adversarial_rounds) == ("probabilities", 2)
+        assert (call.answers, call.adversarial_rounds, call.epsilon) == ("probabilities", 2, 8 / 255)
         assert (call.config.name, call.config.num_classes) == ("resnet32", 3)
 
     def test_the_victim_of_an_extraction_may_be_any_model(self, zest, asked, models, normalise):
@@ -168,6 +173,8 @@ def test_mistakes_are_explained(zest, here, victim, models):
         (["quantize", "nowhere", "-o", "x"], "nowhere does not exist; give the folder of a run of `zest train`"),
         (["quantize", str(models["victim"]), "-o", "x"], "victim.onnx is a file; give the folder of a run"),
         (["quantize", "victim", "--bits", "9", "-o", "x"], "9; give 2 to 8"),
+        (["quantize", "victim", "-o", "victim"], "victim holds another model"),
+        (["distill", "victim", "--option", "stem=cifar", *TRAINED, "-o", "x"], "--option needs --model"),
         (["quantize", "victim", "-o", "rows.txt"], "--output rows.txt is a file; name a folder"),
         (["noise", "victim", "--scale", "0", "-o", "x"], "0.0; give a number above 0"),
         (["average", "victim", "--other", "none", "-o", "x"], "none does not exist"),

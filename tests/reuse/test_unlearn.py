@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.special import logsumexp
 
-from tests.making import M5, sounds
+from tests.making import LSTM, M5, sounds, texts
 from tests.training.test_fit import same_weights
 from zest_jax.data import without_rows
 from zest_jax.reuse import train_sisa, unlearn_amnesiac, unlearn_exact, unlearn_sisa
@@ -71,6 +71,14 @@ class TestAmnesiac:
                 weights_of(made.model)[name], weights_of(result.checkpoint.model)[name] - update, err_msg=name
             )
 
+    def test_the_rows_are_those_that_were_recorded(self):
+        result = train(M5, sounds(), PLAIN, seed=1, record=[7, 5])
+        assert unlearn_amnesiac(result, rows=[5, 7]).info.lineage[-1].settings == {"method": "amnesiac", "rows": [5, 7]}
+        with pytest.raises(
+            ValueError, match=r"recorded the updates of 2 rows \(5, 7\), and others are to be forgotten"
+        ):
+            unlearn_amnesiac(result, rows=[5])
+
     def test_a_training_that_recorded_nothing_is_refused(self, tmp_path):
         result = train(M5, sounds(), PLAIN, seed=1, folder=tmp_path / "run")
         for trained in (result, tmp_path / "run"):
@@ -133,6 +141,15 @@ class TestSisa:
         with pytest.raises(ValueError, match="was not trained by `train_sisa`"):
             unlearn_sisa(tmp_path / "plain", sounds(), [0], folder=tmp_path / "other")
         assert not (tmp_path / "other").exists()
+
+    def test_texts_and_other_classes_are_refused_before_training(self, tmp_path):
+        with pytest.raises(ValueError, match="shards of texts would each number the words anew"):
+            train_sisa(LSTM, texts(), PLAIN, shards=2, seed=0, folder=tmp_path / "sisa")
+        few = sounds().take(np.flatnonzero(sounds().labels < 2))
+        test = dataclasses.replace(few, class_names=("low", "middle"))
+        with pytest.raises(ValueError, match="has 2 classes and the model 3"):
+            train_sisa(M5, sounds(), PLAIN, shards=2, seed=0, folder=tmp_path / "sisa", test=test)
+        assert not (tmp_path / "sisa").exists()
 
     @pytest.mark.parametrize("shards", [1, 25])
     def test_numbers_of_shards_that_make_no_sense_are_refused(self, tmp_path, shards):

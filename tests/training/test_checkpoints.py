@@ -9,8 +9,19 @@ import pytest
 from tests.making import LSTM, M5, images, sounds, texts, untrained
 from zest_jax.errors import FileFormatError
 from zest_jax.models import create
-from zest_jax.training import CheckpointInfo, LineageStep, load_checkpoint, save_checkpoint, start_checkpoint
-from zest_jax.training.checkpoints import epochs_in, fingerprint, set_weights, weights_of
+from zest_jax.reuse import add_noise
+from zest_jax.training import (
+    CheckpointInfo,
+    DamagedCheckpointError,
+    FolderInUseError,
+    LineageStep,
+    load_checkpoint,
+    run_folder,
+    save_checkpoint,
+    start_checkpoint,
+)
+from zest_jax.training.checkpoints import FOLDER, epochs_in, fingerprint, load_training, set_weights, weights_of
+from zest_jax.training.run_folder import RunFolder
 
 
 @pytest.fixture(scope="module")
@@ -98,3 +109,70 @@ def test_weights_by_name_go_into_another_model():
     assert fingerprint(weights_of(one)) != fingerprint(weights_of(two))
     set_weights(two, weights_of(one), origin="a test")
     assert fingerprint(weights_of(one)) == fingerprint(weights_of(two))
+
+
+class TestReplacing:
+    """A checkpoint of an epoch that is there already."""
+
+    @pytest.fixture
+    def run(self, tmp_path):
+        run = RunFolder(tmp_path / "run")
+        yield run
+        run.close()
+
+    def test_what_was_there_stays_when_writing_fails(self, run, tmp_path, monkeypatch):
+        first, second = (start_checkpoint(M5, sounds(), seed=seed) for seed in (0, 1))
+        run.save(first)
+
+        def full(*arguments, **settings):
+            raise OSError(28, "No space left on device")
+
+        monkeypatch.setattr(run._manager, "save", full)
+        with pytest.raises(
+            OSError, match=r"could not be written .*No space left.*; that of epoch 0 is whole; make room"
+        ):
+            run.save(second)
+        assert load_checkpoint(tmp_path / "run").fingerprint == first.fingerprint
+
+    def test_what_was_there_comes_back_after_a_kill(self, run, tmp_path):
+        first = run.save(start_checkpoint(M5, sounds(), seed=0))
+        run.close()
+        (tmp_path / "run" / FOLDER / "0").rename(tmp_path / "run" / ".replaced-0")
+        RunFolder(tmp_path / "run").close()
+        assert load_checkpoint(tmp_path / "run").fingerprint == first.fingerprint
+        assert not list((tmp_path / "run").glob(".replaced*"))
+
+
+class TestFolders:
+    """Nothing is written over something else."""
+
+    def test_a_model_does_not_replace_the_one_it_is_made_from(self, tmp_path):
+        victim = save_checkpoint(tmp_path / "victim", start_checkpoint(M5, sounds(), seed=0))
+        with pytest.raises(ValueError, match=r"victim holds another model: `lineage` is \[\] there and .*noise"):
+            add_noise(victim, scale=0.1, seed=0, folder=tmp_path / "victim")
+        assert load_checkpoint(tmp_path / "victim").fingerprint == victim.fingerprint
+        once = add_noise(victim, scale=0.1, seed=0, folder=tmp_path / "noisy")
+        again = add_noise(victim, scale=0.1, seed=0, folder=tmp_path / "noisy")
+        assert once.fingerprint == again.fingerprint
+        with pytest.raises(ValueError, match="noisy holds another model"):
+            add_noise(victim, scale=0.2, seed=0, folder=tmp_path / "noisy")
+
+    def test_two_processes_do_not_write_into_one(self, tmp_path, monkeypatch):
+        monkeypatch.setattr(run_folder, "_PATIENCE", 0.1)
+        run = RunFolder(tmp_path / "run")
+        with pytest.raises(FolderInUseError, match="another process works in .*run; wait until it is done"):
+            RunFolder(tmp_path / "run")
+        run.close()
+        RunFolder(tmp_path / "run").close()
+
+
+def test_a_changed_state_of_the_training_is_noticed(tmp_path):
+    run = RunFolder(tmp_path / "run")
+    saved = run.save(start_checkpoint(M5, sounds(), seed=0), {"momentum": np.arange(4.0)})
+    run.close()
+    np.testing.assert_array_equal(load_training(saved.path)["momentum"], np.arange(4.0))
+    for path in (saved.path / "training").rglob("*"):
+        if path.is_file() and b"momentum" in path.read_bytes():
+            path.write_bytes(path.read_bytes()[:-1])
+    with pytest.raises(DamagedCheckpointError, match="the state of the training in .* (cannot be read|is damaged)"):
+        load_training(saved.path)

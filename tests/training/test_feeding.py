@@ -54,11 +54,9 @@ def test_too_few_inputs_for_a_batch():
 
 def test_targets_are_checked():
     data = images(6)
-    assert checked_targets(None, data, 3) is data.labels
     assert checked_targets([2, 1, 0, 0, 1, 2], data, 3).dtype == np.int32
     assert checked_targets(np.ones((6, 3)), data, 3).dtype == np.float32
     for targets, classes, message in (
-        (None, 4, "noise has 3 classes and the model 4; give the model a head with `transfer`"),
         ([0, 1], 3, "there are 2 targets for 6 inputs of noise"),
         ([0, 1, 2, 3, 0, 1], 3, "targets go from 0 to 3, and the model has 3 classes"),
         ([0, 1, 2, -1, 0, 1], 3, "targets go from -1 to 2"),

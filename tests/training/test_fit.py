@@ -122,7 +122,10 @@ class TestRecord:
         info = result.checkpoint.info
         assert (info.dataset, info.data_hash, info.seed, info.epoch) == ("tones", data.content_hash, 5, 2)
         assert Recipe.from_json(info.recipe) == PLAIN
-        assert info.lineage == (LineageStep(kind="train"),)
+        (step,) = info.lineage
+        assert (step.kind, step.parent) == ("train", None)
+        wanted = {"seed": 5, "dataset": "tones", "data_hash": data.content_hash, "recipe": PLAIN.to_json()}
+        assert step.settings == wanted
         assert [line["epoch"] for line in result.history] == [1, 2]
         assert [line["step"] for line in result.history] == [4, 8]
         assert result.history[-1]["test_accuracy"] == info.accuracy

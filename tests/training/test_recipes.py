@@ -105,6 +105,9 @@ def test_scales_of_the_epochs():
     how = dataclasses.replace(recipe("fast-cifar"), epochs=3)
     assert [how.scale_of_epoch(epoch) for epoch in range(3)] == [0.5, 0.5, 1.0]
     assert [Recipe(epochs=2).scale_of_epoch(epoch) for epoch in range(2)] == [1.0, 1.0]
+    # However few epochs there are, the last shows the images as they will be asked.
+    assert [recipe("fast-cifar").lasting(2).scale_of_epoch(epoch) for epoch in range(2)] == [0.5, 1.0]
+    assert recipe("fast-cifar").lasting(1).scale_of_epoch(0) == 1.0
 
 
 @pytest.mark.parametrize("name", recipe_names())

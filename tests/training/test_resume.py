@@ -154,16 +154,14 @@ def test_long_epochs_are_saved_by_the_clock(tmp_path, monkeypatch):
 )
 def test_the_folder_of_another_training_is_refused(half, changes, message):
     before = sorted(half.rglob("*"))
-    with pytest.raises(
-        ValueError, match=rf"holds another training: .*{message}.*; choose another folder, or remove it"
-    ):
+    with pytest.raises(ValueError, match=rf"holds another model: .*{message}.*; choose another folder, or remove it"):
         go_on(half, **changes)
     assert sorted(half.rglob("*")) == before
 
 
 def test_checkpoints_of_unknown_origin_are_refused(half):
     (half / "run.json").unlink()
-    with pytest.raises(ValueError, match="holds checkpoints that no training here made"):
+    with pytest.raises(ValueError, match="holds checkpoints of unknown origin"):
         go_on(half)
     (half / "run.json").write_text("{")
     with pytest.raises(ValueError, match=r"run.json cannot be read .*; choose another folder"):
@@ -201,6 +199,18 @@ def test_the_state_of_the_training_counts_as_well(whole, half):
         UserWarning, match="the state of the training in .*2 cannot be read.*going on from the checkpoint of epoch 1"
     ):
         assert same_weights(go_on(half).checkpoint, whole.checkpoint)
+
+
+def test_a_partly_deleted_checkpoint_counts_as_damaged(whole, half):
+    shutil.rmtree(half / FOLDER / "2" / "info")
+    with pytest.warns(UserWarning, match="2 is damaged.*going on from the checkpoint of epoch 1"):
+        assert same_weights(go_on(half).checkpoint, whole.checkpoint)
+
+
+def test_other_scales_or_names_are_another_training(half):
+    for changes in ({"mean": (0.5,)}, {"class_names": ("middle", "low", "high")}):
+        with pytest.raises(ValueError, match=f"holds another model: `{next(iter(changes))}` is"):
+            go_on(half, data=dataclasses.replace(sounds(), **changes), test=None)
 
 
 def test_when_all_checkpoints_are_damaged_the_training_starts_again(whole, half):

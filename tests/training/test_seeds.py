@@ -1,5 +1,6 @@
 """Several seeds at once."""
 
+import dataclasses
 import json
 
 import numpy as np
@@ -9,6 +10,8 @@ from tests.making import LSTM, M5, sounds, texts
 from tests.training.test_fit import PLAIN, close_weights, same_weights
 from zest_jax.errors import NonFiniteLossError
 from zest_jax.training import Recipe, train, train_seeds
+from zest_jax.training.checkpoints import epochs_in
+from zest_jax.training.run import Run
 
 
 @pytest.mark.parametrize("together", ["auto", "sequential", "vmap"])
@@ -25,6 +28,32 @@ def test_each_seed_is_trained_as_if_alone(config, data, together):
         if together != "vmap":  # auto is sequential on a CPU
             assert same_weights(result.checkpoint, alone.checkpoint)
     assert not same_weights(found[0].checkpoint, found[1].checkpoint)
+
+
+def test_together_an_interruption_changes_nothing(tmp_path, monkeypatch):
+    """One seed has saved its second epoch when all are stopped, the other has not."""
+    how = dataclasses.replace(PLAIN, epochs=4)
+    settings = {"seeds": [0, 1], "save_every": 1, "together": "vmap"}
+    whole = train_seeds(M5, sounds(), how, folder=tmp_path / "whole", **settings)
+    real, saved = Run.finish_epoch, []
+
+    def finish_epoch(run, metrics, seconds):
+        if saved == [0, 1, 0]:
+            raise KeyboardInterrupt
+        real(run, metrics, seconds)
+        saved.append(run.seed)
+
+    monkeypatch.setattr(Run, "finish_epoch", finish_epoch)
+    with pytest.raises(KeyboardInterrupt):
+        train_seeds(M5, sounds(), how, folder=tmp_path / "half", **settings)
+    monkeypatch.undo()
+    assert [epochs_in(tmp_path / "half" / f"seed-{seed}") for seed in (0, 1)] == [[1, 2], [1]]
+    again = train_seeds(M5, sounds(), how, folder=tmp_path / "half", **settings)
+    for one, other in zip(whole, again, strict=True):
+        assert same_weights(one.checkpoint, other.checkpoint)
+    assert same_weights(
+        train_seeds(M5, sounds(), how, folder=tmp_path / "half", **settings)[0].checkpoint, again[0].checkpoint
+    )
 
 
 def test_seeds_that_are_at_different_epochs_catch_up(tmp_path):

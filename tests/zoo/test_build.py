@@ -2,18 +2,19 @@
 
 import dataclasses
 import json
-import os
 import shutil
-import signal
 import subprocess
 import sys
 import time
 
+import numpy as np
 import pytest
 
 from tests.zoo.tiny import write_config
-from zest_jax.training import load_checkpoint
-from zest_jax.zoo import ZooBuildError, build_zoo, read_index
+from zest_jax.errors import FileFormatError
+from zest_jax.training import load_checkpoint, run_folder
+from zest_jax.zoo import Data, ZooBuildError, build_zoo, read_index
+from zest_jax.zoo.workbench import Workbench
 
 CHILDREN = """z.Permute(name="permuted", of="victim", data=DATA, seed=1),
         z.Noise(name="noisy", of="permuted", data=DATA, scale=0.1),"""
@@ -102,10 +103,10 @@ def test_a_failure_stops_only_what_comes_from_it(built, tmp_path):
 
 
 def test_killed_in_the_middle_of_a_training_it_goes_on_to_the_same_models(tmp_path):
-    """The build and its worker are killed after the first of 40 epochs; the whole is compared with an undisturbed build."""
+    """The build is killed after the first of 40 epochs, and its worker ends by itself; compared with an undisturbed build."""
     config = write_config(tmp_path, epochs=40, more='z.Permute(name="permuted", of="victim", seed=1),')
     code = f"from zest_jax.zoo import build_zoo; build_zoo({str(config)!r}, {str(tmp_path / 'zoo')!r}, jobs=1)"
-    process = subprocess.Popen([sys.executable, "-c", code], start_new_session=True)
+    process = subprocess.Popen([sys.executable, "-c", code])
     checkpoints = tmp_path / "zoo" / "victim" / "checkpoints"
     try:
         deadline = time.monotonic() + 300
@@ -114,7 +115,7 @@ def test_killed_in_the_middle_of_a_training_it_goes_on_to_the_same_models(tmp_pa
             assert time.monotonic() < deadline, "no checkpoint appeared"
             time.sleep(0.02)
     finally:
-        os.killpg(process.pid, signal.SIGKILL)
+        process.kill()
         process.wait()
     assert not (tmp_path / "zoo" / "index.json").exists()
     index = build_zoo(config, tmp_path / "zoo", jobs=1)
@@ -124,6 +125,64 @@ def test_killed_in_the_middle_of_a_training_it_goes_on_to_the_same_models(tmp_pa
     assert [dataclasses.replace(e, seconds=0) for e in index] == [
         dataclasses.replace(e, seconds=0) for e in undisturbed
     ]
+
+
+def test_two_builds_in_one_folder_are_refused(built, monkeypatch):
+    folder, _, _ = built
+    monkeypatch.setattr(run_folder, "_PATIENCE", 0.1)
+    with (
+        run_folder.locked(folder / "zoo"),
+        pytest.raises(run_folder.FolderInUseError, match="another process works in"),
+    ):
+        build_zoo(folder / "zoo.py", folder / "zoo")
+
+
+def test_an_entry_with_other_settings_does_not_stop_the_others(built, tmp_path):
+    folder, _, _ = built
+    shutil.copytree(folder / "zoo", tmp_path / "zoo")
+    changed = (folder / "zoo.py").read_text().replace("scale=0.1", "scale=0.2")
+    (tmp_path / "zoo.py").write_text(changed)
+    index = build_zoo(tmp_path / "zoo.py", tmp_path / "zoo", only=("permuted",))
+    assert [entry.name for entry in index] == ["victim", "permuted"]
+    with pytest.raises(ValueError, match="noisy was made with other settings"):
+        build_zoo(tmp_path / "zoo.py", tmp_path / "zoo")
+
+
+def test_nothing_is_made_from_a_model_that_is_no_longer_the_same(built, tmp_path):
+    folder, _, _ = built
+    shutil.copytree(folder / "zoo" / "victim", tmp_path / "victim")
+    assert Workbench(tmp_path).model("victim").info.epoch == 1
+    made = json.loads((tmp_path / "victim" / "made.json").read_text())
+    (tmp_path / "victim" / "made.json").write_text(json.dumps({**made, "fingerprint": "0" * 64}))
+    with pytest.raises(FileFormatError, match="victim does not hold the model that was made there"):
+        Workbench(tmp_path).model("victim")
+
+
+class TestData:
+    """What entries are trained and measured on."""
+
+    def arrays(self, folder, **arrays):
+        np.savez(folder / "data.npz", **arrays)
+        return str(folder / "data.npz")
+
+    def images(self, n, seed=0):
+        return np.random.default_rng(seed).integers(0, 256, (n, 4, 4, 3), dtype=np.uint8)
+
+    def test_the_test_split_has_the_scales_of_the_training_data(self, tmp_path):
+        arrays = {"x_train": self.images(8), "y_train": np.arange(8) % 4, "x_test": self.images(4, 1)}
+        source = self.arrays(tmp_path, **arrays, y_test=np.arange(4))
+        data = Data(source=source, classes=(3, 1))
+        train, test = data.load(), data.load_test()
+        assert (len(train), len(test)) == (4, 2)
+        assert (test.mean, test.std, test.class_names) == (train.mean, train.std, train.class_names)
+        assert test.labels.tolist() == [1, 0]
+
+    def test_data_without_a_test_split_are_not_measured_on_themselves(self, tmp_path):
+        source = self.arrays(tmp_path, images=self.images(8), labels=np.arange(8) % 2)
+        assert Data(source=source).load_test() is None
+        (tmp_path / "more").mkdir()
+        other = self.arrays(tmp_path / "more", images=self.images(6, 1), labels=np.arange(6) % 2)
+        assert len(Data(source=source, test=other).load_test()) == 6
 
 
 def test_jobs_below_one_are_refused(tmp_path):

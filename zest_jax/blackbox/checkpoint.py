@@ -54,7 +54,7 @@ def from_checkpoint(
 
     >>> import tempfile
     >>> from zest_jax.models.registry import ModelConfig
-    >>> from zest_jax.training.checkpoints import Checkpoint, CheckpointInfo, save_checkpoint
+    >>> from zest_jax.training import Checkpoint, CheckpointInfo, save_checkpoint
     >>> config = ModelConfig(name="resnet20", num_classes=10)
     >>> info = CheckpointInfo(model=config, input_shape=(8, 8, 3), mean=(0.5, 0.5, 0.5), std=(0.25, 0.25, 0.25))
     >>> with tempfile.TemporaryDirectory() as folder:

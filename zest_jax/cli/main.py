@@ -23,9 +23,17 @@ from zest_jax.cli.show import Show
 from zest_jax.cli.sign import Sign
 from zest_jax.cli.train import Train
 from zest_jax.cli.zoo import Zoo
-from zest_jax.errors import ZestError
+from zest_jax.errors import ZestError, missing_extra
 
 DONE, FAILED, WRONG_USE = 0, 1, 2
+
+# Modules that whole rooms of the package need: what to install, and the extra that brings it.
+_EXTRAS = {
+    "orbax": ("orbax-checkpoint", "train"),
+    "optax": ("optax", "train"),
+    "filelock": ("filelock", "train"),
+    "onnx": ("onnx", "export"),
+}
 
 DESCRIPTION = """Was this model made from that one? Distances between black-box classifiers (Zest, ICLR 2022).
 
@@ -144,6 +152,8 @@ def _explain(error: Exception) -> tuple[int, str]:
         return WRONG_USE, text
     if isinstance(error, ZestError | OSError):
         return FAILED, text
+    if isinstance(error, ModuleNotFoundError) and (extra := _EXTRAS.get((error.name or "").partition(".")[0])):
+        return FAILED, str(missing_extra(*extra))
     if isinstance(error, MemoryError):
         return FAILED, f"not enough memory ({text}); lower --batch-size, --limit or the number of probes"
     if isinstance(error, ValueError | TypeError) and _raised_by_us(error):

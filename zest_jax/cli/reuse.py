@@ -9,9 +9,9 @@ from tyro.conf import Positional, arg
 
 from zest_jax.cli.console import note
 from zest_jax.cli.files import UsageError
-from zest_jax.cli.options import OFF, Common, ModelOptions
+from zest_jax.cli.options import OFF, Common, ModelOptions, commas, settings
 from zest_jax.cli.sign import importable_from_here
-from zest_jax.cli.training_data import TrainingData, read_rows
+from zest_jax.cli.training_data import TrainingData, adjusted, read_rows
 
 if TYPE_CHECKING:
     from zest_jax.data import Dataset
@@ -20,7 +20,17 @@ if TYPE_CHECKING:
     from zest_jax.training.recipes import Recipe
 
 _RECIPES_OWN = "(default: the recipe's)"
+_OPTIONS = commas("NAME=VALUE,...", settings, default="the architecture's own")
 _TEST = arg(metavar="DATA", help_behavior_hint="(default: not measured)")
+
+
+def _config(model: str | None, options: dict[str, Any] | None, num_classes: int) -> "ModelConfig | None":
+    """Which architecture is asked for; None: that of the victim."""
+    from zest_jax.models.registry import ModelConfig
+
+    if model is None and options:
+        raise UsageError("--option needs --model, the architecture that it is an option of")
+    return None if model is None else ModelConfig(name=model, num_classes=num_classes, options=options or {})
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -94,15 +104,19 @@ class _Trained(_OfVictim):
     batch_size: Annotated[int | None, arg(metavar="N", help_behavior_hint=_RECIPES_OWN)] = None
     """Inputs per step."""
 
+    dtype: Literal["auto", "float32", "bfloat16"] = "auto"
+    """Type to compute in; auto takes the recipe's. Weights are float32 always."""
+
+    save_every: Annotated[int, arg(metavar="K", help_behavior_hint="(default: only the newest is kept)")] = 0
+    """Keep the checkpoint of every K-th epoch besides the newest."""
+
     seed: int = 0
     """Decides everything random."""
 
     def _recipe(self) -> "Recipe":
         from zest_jax.training.recipes import recipe
 
-        given = {"epochs": self.epochs, "batch_size": self.batch_size}
-        changes: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
-        return dataclasses.replace(recipe(self.recipe), **changes)
+        return adjusted(recipe(self.recipe), epochs=self.epochs, batch_size=self.batch_size, dtype=self.dtype)
 
     def _inputs(self) -> "tuple[Checkpoint, Dataset, Recipe, dict[str, Any]]":
         """Victim, data, recipe, and the arguments that all have in common; what needs no data is checked first."""
@@ -110,8 +124,16 @@ class _Trained(_OfVictim):
         recipe, victim = self._recipe(), self._victim()
         data, test = self.data.read(seed=self.seed, progress=self.progress)
         note(f"{victim.info.model.name} of {self.victim} on {len(data):,} inputs of {data.name}")
-        common = {"folder": self.output, "test": test, "seed": self.seed, "progress": self.progress}
-        return victim, data, recipe, common
+        return victim, data, recipe, self._common(test)
+
+    def _common(self, test: "Dataset | None") -> dict[str, Any]:
+        return {
+            "folder": self.output,
+            "test": test,
+            "seed": self.seed,
+            "save_every": self.save_every,
+            "progress": self.progress,
+        }
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -187,11 +209,18 @@ class Distill(_Trained):
     weight: Annotated[float, arg(metavar="W")] = 5.0
     """Weight of the features' mean squared error beside the cross-entropy."""
 
+    model: Annotated[str | None, arg(metavar="NAME", help_behavior_hint="(default: as the victim)")] = None
+    """Architecture of the student, whose stages have the shapes of the victim's: resnet32 for resnet20."""
+
+    option: Annotated[dict[str, Any] | None, *_OPTIONS] = None
+    """Options of that architecture, as stem=cifar,width=0.5."""
+
     def make(self) -> "Checkpoint":
         from zest_jax import reuse
 
         victim, data, recipe, common = self._inputs()
-        return reuse.distill(victim, data, recipe, weight=self.weight, **common).checkpoint
+        config = _config(self.model, self.option, victim.info.model.num_classes)
+        return reuse.distill(victim, data, recipe, config=config, weight=self.weight, **common).checkpoint
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -211,8 +240,14 @@ class Extract(_Trained):
     ] = None
     """Architecture of the copy."""
 
+    option: Annotated[dict[str, Any] | None, *_OPTIONS] = None
+    """Options of that architecture, as stem=cifar,width=0.5."""
+
     adversarial_rounds: Annotated[int, arg(metavar="N")] = 0
     """Rounds in which the queries are moved along the copy's gradient and asked again (Papernot et al. 2017)."""
+
+    epsilon: Annotated[float, arg(metavar="STEP", help_behavior_hint="(default: 8/255)")] = 8 / 255
+    """How far each pixel is moved in such a round, on the scale from 0 to 1."""
 
     how: Annotated[ModelOptions, arg(name="victim")] = dataclasses.field(default_factory=ModelOptions)
 
@@ -220,11 +255,12 @@ class Extract(_Trained):
         from zest_jax.reuse import extract
         from zest_jax.reuse.extract import answers_to
 
-        settings: dict[str, Any] = {"answers": self.answers, "adversarial_rounds": self.adversarial_rounds}
+        names = ("answers", "adversarial_rounds", "epsilon")
+        how: dict[str, Any] = {name: getattr(self, name) for name in names}
         if self.victim.is_dir():
             victim, data, recipe, common = self._inputs()
-            config = self._copy(victim.info.model.num_classes)
-            return extract(victim, data, recipe, config=config, **settings, **common).checkpoint
+            config = _config(self.model, self.option, victim.info.model.num_classes)
+            return extract(victim, data, recipe, config=config, **how, **common).checkpoint
         self.data.check()
         recipe = self._recipe()
         self._check_output()
@@ -236,14 +272,8 @@ class Extract(_Trained):
             box = self.how.load(str(self.victim))
         data, test = self.data.read(seed=self.seed, progress=self.progress)
         note(f"{self.model} from the answers of {box.label} to {len(data):,} inputs of {data.name}")
-        config = self._copy(answers_to(box, data.inputs[:1]).shape[-1])
-        common = {"folder": self.output, "test": test, "seed": self.seed, "progress": self.progress}
-        return extract(box, data, recipe, config=config, **settings, **common).checkpoint
-
-    def _copy(self, num_classes: int) -> "ModelConfig | None":
-        from zest_jax.models.registry import ModelConfig
-
-        return None if self.model is None else ModelConfig(name=self.model, num_classes=num_classes)
+        config = _config(self.model, self.option, answers_to(box, data.inputs[:1]).shape[-1])
+        return extract(box, data, recipe, config=config, **how, **self._common(test)).checkpoint
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -335,10 +365,18 @@ class Average(_Measured):
     weight: Annotated[float, arg(metavar="SHARE")] = 0.5
     """Share of the second model."""
 
+    statistics: Annotated[
+        str | None, arg(metavar="DATA", help_behavior_hint="(default: averaged like the weights)")
+    ] = None
+    """Data on which the statistics of batch normalisation are estimated anew, as models that lie far apart need it."""
+
     def make(self) -> "Checkpoint":
         from zest_jax import reuse
+        from zest_jax.data import load_dataset
 
-        return reuse.average(self._victim(), self._victim(self.other), weight=self.weight, **self._common())
+        a, b = self._victim(), self._victim(self.other)
+        data = None if self.statistics is None else load_dataset(self.statistics, progress=self.progress)
+        return reuse.average(a, b, weight=self.weight, data=data, **self._common())
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

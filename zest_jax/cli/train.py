@@ -11,7 +11,7 @@ from tyro.conf import arg
 from zest_jax.cli.console import note
 from zest_jax.cli.files import UsageError
 from zest_jax.cli.options import Common, commas, settings
-from zest_jax.cli.training_data import TrainingData, read_rows
+from zest_jax.cli.training_data import TrainingData, adjusted, read_rows
 
 if TYPE_CHECKING:
     from zest_jax.data import Dataset
@@ -53,7 +53,7 @@ class Train(Common):
     """Options of the model, as stem=cifar,width=0.5."""
 
     epochs: Annotated[int | None, arg(metavar="N", help_behavior_hint=_RECIPES_OWN)] = None
-    """Passes over the data."""
+    """Passes over the data; the rate is lowered at the same shares of them as in the recipe."""
 
     batch_size: Annotated[int | None, arg(metavar="N", help_behavior_hint=_RECIPES_OWN)] = None
     """Inputs per step."""
@@ -140,9 +140,7 @@ class Train(Common):
         except ImportError as error:
             package = "optax" if (error.name or "").startswith("optax") else "orbax-checkpoint"
             raise missing_extra(package, "train") from error
-        given = {"epochs": self.epochs, "batch_size": self.batch_size, "dtype": self.dtype}
-        changes: dict[str, Any] = {name: value for name, value in given.items() if value not in (None, "auto")}
-        return dataclasses.replace(recipe(self.recipe), **changes)
+        return adjusted(recipe(self.recipe), epochs=self.epochs, batch_size=self.batch_size, dtype=self.dtype)
 
 
 def _run_of(path: Path | None) -> Path | None:

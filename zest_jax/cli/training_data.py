@@ -1,9 +1,8 @@
 """Options that say what a model is trained and tested on, shared by `zest train` and `zest reuse`."""
 
 import dataclasses
-import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from tyro.conf import arg
 
@@ -12,6 +11,7 @@ from zest_jax.cli.options import commas, pixels
 
 if TYPE_CHECKING:
     from zest_jax.data import Dataset
+    from zest_jax.training.recipes import Recipe
 
 _SIZE = commas("PIXELS", pixels, default="as the data are; required if image sizes differ")
 _CLASSES = commas("NAME,...", lambda text: tuple(part.strip() for part in text.split(",")), default="all")
@@ -62,13 +62,14 @@ class TrainingData:
     def read(self, *, seed: int, progress: bool) -> "tuple[Dataset, Dataset | None]":
         """The training set and, if there is one, the test set; `seed` draws a fraction."""
         from zest_jax.data import dataset_names, fraction, known_dataset, load_dataset, of_classes, without_rows
+        from zest_jax.data.tfds import without_split
 
         data = load_dataset(self.data, split=self.split, size=self.size, progress=progress)
         test = None
         known = known_dataset(data.name) if data.name in dataset_names() else None
         if self.test is not None or self.test_split is not None or known is not None:
             split = self.test_split or (known.test if known else "test")
-            source = self.test if self.test is not None else _without_split(self.data)
+            source = self.test if self.test is not None else without_split(self.data)
             test = load_dataset(source, split=split, size=self.size, progress=progress)
             test = _as_trained_on(test, data)
         if self.subset is not None:
@@ -83,6 +84,17 @@ class TrainingData:
 
     def _rows_left_out(self) -> list[int] | None:
         return None if self.without is None else read_rows(self.without, "--without")
+
+
+def adjusted(recipe: "Recipe", *, epochs: int | None, batch_size: int | None, dtype: str) -> "Recipe":
+    """A recipe with what the command line says of it."""
+    if epochs is not None:
+        if epochs < 1:
+            raise ValueError(f"`epochs` is {epochs}; give at least 1")
+        recipe = recipe.lasting(epochs)
+    given = {"batch_size": batch_size, "dtype": dtype}
+    changes: dict[str, Any] = {name: value for name, value in given.items() if value not in (None, "auto")}
+    return dataclasses.replace(recipe, **changes)
 
 
 def read_rows(path: Path, option: str) -> list[int]:
@@ -130,15 +142,3 @@ def _class(name: str, data: "Dataset") -> int | str:
 
 def _few(names: tuple[str, ...]) -> str:
     return ", ".join(names[:4]) + (", ..." if len(names) > 4 else "")
-
-
-def _without_split(source: str) -> str:
-    """The data set that a split belongs to.
-
-    >>> _without_split("cifar10:3.0.2:train[:500]"), _without_split("mnist:test"), _without_split("my/pets.npz")
-    ('cifar10:3.0.2', 'mnist', 'my/pets.npz')
-    """
-    if Path(source).expanduser().exists():
-        return source
-    name, *more = source.split(":")
-    return ":".join([name, *(part for part in more[:1] if re.fullmatch(r"\d+\.\d+\.\d+", part))])

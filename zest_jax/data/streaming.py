@@ -35,11 +35,12 @@ class Stream(Iterator[Batch]):
         class_names: name of each class.
         size: (height, width) of the images.
         steps_per_epoch: batches of one epoch.
+        batch_size: images of a batch.
     """
 
     def __init__(self, images: "_Images", batches: Any, epochs: int | None, options: Any, identity: Mapping[str, Any]):
         self.name, self.n, self.class_names, self.size = images.name, images.n, images.class_names, images.size
-        self.steps_per_epoch = len(batches)
+        self.steps_per_epoch, self.batch_size = len(batches), int(identity["batch_size"])
         self._batches, self._options, self._identity = batches.repeat(epochs), options, dict(identity)
         self._end = None if epochs is None else epochs * self.steps_per_epoch
         self._step = 0
@@ -54,6 +55,11 @@ class Stream(Iterator[Batch]):
         images, labels = next(self._iterator)
         self._step += 1
         return Batch(images, labels)
+
+    @property
+    def endless(self) -> bool:
+        """Whether it goes on after any number of epochs."""
+        return self._end is None
 
     def state(self) -> dict[str, Any]:
         """Where the stream is, as plain values that JSON can hold."""
@@ -167,6 +173,7 @@ def stream(
     identity = {
         "name": images.name,
         "n": images.n,
+        "size": list(images.size),
         "batch_size": batch_size,
         "seed": seed,
         "shuffle": shuffle,

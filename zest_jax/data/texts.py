@@ -52,7 +52,7 @@ def _text_features(kinds: Mapping[str, str], source: str) -> tuple[str, ...]:
     if len(texts) == 1:
         return texts
     raise FileFormatError(
-        f"{source} has the text features {', '.join(texts) or '(none)'}; read are `title` with `description`, `text`, or "
+        f"{source} has the text features {', '.join(sorted(texts)) or '(none)'}; read are `title` with `description`, `text`, or "
         "the only one there is"
     )
 

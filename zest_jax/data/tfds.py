@@ -99,6 +99,18 @@ def locate(source: str, split: str) -> Located:
     return Located(_prepared(reference, source), reference.name, reference.split or split)
 
 
+def without_split(source: str) -> str:
+    """The data set that a split belongs to.
+
+    >>> without_split("cifar10:3.0.2:train[:500]"), without_split("mnist:test"), without_split("my/pets.npz")
+    ('cifar10:3.0.2', 'mnist', 'my/pets.npz')
+    """
+    if Path(source).expanduser().exists():
+        return source
+    name, *more = source.split(":")
+    return ":".join([name, *(part for part in more[:1] if re.fullmatch(r"\d+\.\d+\.\d+", part))])
+
+
 def open_images(source: str, split: str) -> Records:
     """Open a split of a prepared data set with images, without decoding any.
 

@@ -9,8 +9,10 @@ import numpy as np
 
 from zest_jax.data.datasets import Dataset
 from zest_jax.data.tokens import as_stored
-from zest_jax.training.checkpoints import Checkpoint, CheckpointInfo, LineageStep, save_checkpoint, set_weights
+from zest_jax.training.checkpoints import Checkpoint, CheckpointInfo, LineageStep, set_weights
+from zest_jax.training.classes import labels_for
 from zest_jax.training.evaluation import accuracy
+from zest_jax.training.run_folder import save_checkpoint
 from zest_jax.version import __version__
 
 
@@ -36,12 +38,9 @@ def derived(
     info = dataclasses.replace(info, accuracy=None, lineage=(*info.lineage, step), version=__version__)
     checkpoint = Checkpoint(model, info)
     if test is not None:
-        found = accuracy(
-            model,
-            as_stored(test.inputs, info.tokenizer, origin=test.name),
-            test.labels,
-            checkpoint.preparation,
-        )
+        labels = labels_for(test, info)
+        stored = as_stored(test.inputs, info.tokenizer, origin=test.name)
+        found = accuracy(model, stored, labels, checkpoint.preparation)
         checkpoint = dataclasses.replace(checkpoint, info=dataclasses.replace(info, accuracy=found))
     return checkpoint if folder is None else save_checkpoint(folder, checkpoint)
 

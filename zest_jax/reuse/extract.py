@@ -96,14 +96,11 @@ def extract(
         parent=victim.fingerprint if known else None,
         settings={
             "answers": answers,
-            "queries": queries.name,
             "adversarial_rounds": adversarial_rounds,
             **({"epsilon": epsilon} if adversarial_rounds else {}),
             **(
                 {} if known else {"victim": getattr(victim, "label", None) or getattr(victim, "__name__", "a function")}
             ),
-            "seed": seed,
-            "recipe": recipe.name,
         },
     )
 

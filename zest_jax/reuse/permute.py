@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from zest_jax.reuse.derived import derived
-from zest_jax.training.checkpoints import Checkpoint, LineageStep, save_checkpoint, weights_of
+from zest_jax.training.checkpoints import Checkpoint, LineageStep, weights_of
+from zest_jax.training.run_folder import save_checkpoint
 
 
 def permute_labels(

@@ -52,7 +52,6 @@ def prune(
     if data is None or recipe is None:
         step = LineageStep(kind="prune", parent=victim.fingerprint, settings=settings)
         return derived(victim.info, pruned, step, folder=folder, test=test)
-    settings |= {"seed": seed, "recipe": recipe.name, "dataset": data.name}
     start: Any = victim.info.model.build()
     set_weights(start, pruned, origin="the pruned model")
     return fit(

@@ -76,7 +76,7 @@ def quantized_kernels(model: Any, *, bits: int = 8) -> dict[str, QuantizedKernel
 
 
 def quantize_onnx(source: str | os.PathLike[str], target: str | os.PathLike[str]) -> Path:
-    """Quantise an ONNX model dynamically: weights int8, activations as they come (ONNX Runtime).
+    """Quantise an ONNX model dynamically: weights of 8 bits per tensor, activations as they come (ONNX Runtime).
 
     Args:
         source: an ONNX file, such as `zest export` writes.

@@ -1,6 +1,5 @@
 """SISA training: models of disjoint shards, so that forgetting a row costs one shard (Bourtoule et al. 2021)."""
 
-import dataclasses
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,16 +11,11 @@ from zest_jax.data.datasets import Dataset
 from zest_jax.data.subsets import checked_rows
 from zest_jax.models.registry import ModelConfig
 from zest_jax.reuse.derived import derived
-from zest_jax.training.checkpoints import (
-    Checkpoint,
-    CheckpointInfo,
-    LineageStep,
-    load_checkpoint,
-    save_checkpoint,
-    weights_of,
-)
+from zest_jax.training.checkpoints import Checkpoint, CheckpointInfo, LineageStep, load_checkpoint, weights_of
+from zest_jax.training.classes import labels_for
 from zest_jax.training.loop import fit, start_checkpoint
 from zest_jax.training.recipes import Recipe
+from zest_jax.training.run_folder import save_checkpoint
 
 
 def train_sisa(
@@ -47,14 +41,20 @@ def train_sisa(
         test, progress: as in `fit`.
 
     Raises:
-        ValueError: there are fewer than 2 shards, or more than inputs.
+        ValueError: there are fewer than 2 shards, or more than inputs; the data are texts; the test data have other classes.
     """
+    if data.modality == "text":
+        raise ValueError(
+            "shards of texts would each number the words anew, and their models could not vote; give images or sounds"
+        )
+    info = _ensemble_info(config, data, shards)
+    if test is not None:
+        labels_for(test, info)
     members = [
         _member(config, data, rows, recipe, LineageStep(kind="train"), seed + k, Path(folder) / f"shard-{k}", progress)
         for k, rows in enumerate(shard_rows(len(data), shards, seed))
     ]
     settings = {"method": "sisa", "shards": shards, "seed": seed, "recipe": recipe.to_json(), "forgotten": []}
-    info = dataclasses.replace(_ensemble_info(config, data, shards), lineage=())
     return _voting(info, members, LineageStep(kind="train", settings=settings), folder, test)
 
 

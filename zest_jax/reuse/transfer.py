@@ -120,7 +120,7 @@ def _trained(
         step=LineageStep(
             kind=kind,
             parent=victim.fingerprint,
-            settings={"share": share, "seed": seed, "recipe": recipe.name, "dataset": data.name},
+            settings={"share": share},
         ),
         folder=folder,
         test=test,

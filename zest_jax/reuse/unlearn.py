@@ -48,7 +48,7 @@ def unlearn_exact(
     step = LineageStep(
         kind="unlearn",
         parent=victim.fingerprint,
-        settings={"method": "exact", "rows": forgotten, "seed": seed, "recipe": recipe.name, "dataset": data.name},
+        settings={"method": "exact", "rows": forgotten},
     )
     return fit(
         start_checkpoint(config or victim.info.model, left, seed=seed),
@@ -66,6 +66,7 @@ def unlearn_exact(
 def unlearn_amnesiac(
     trained: FitResult | str | os.PathLike[str],
     *,
+    rows: Sequence[int] | np.ndarray | None = None,
     folder: str | os.PathLike[str] | None = None,
     test: Dataset | None = None,
 ) -> Checkpoint:
@@ -76,11 +77,12 @@ def unlearn_amnesiac(
 
     Args:
         trained: what `fit` or `train` returned when it was told to `record` the rows, or the folder of that run.
+        rows: what is to be forgotten, to be sure; None: what was recorded. One training records one set of rows.
         folder: where the checkpoint is stored, if anywhere.
         test: where its accuracy is measured.
 
     Raises:
-        ValueError: the training recorded nothing.
+        ValueError: the training recorded nothing, or other rows.
     """
     if isinstance(trained, FitResult):
         victim, recorded = trained.checkpoint, trained.recorded
@@ -93,8 +95,14 @@ def unlearn_amnesiac(
         raise ValueError(
             "the training recorded no updates; train with `record=` the rows that are to be forgotten later"
         )
+    noted = victim.info.lineage[-1].settings["recorded_rows"]
+    if rows is not None and sorted(int(row) for row in rows) != noted:
+        raise ValueError(
+            f"the training recorded the updates of {len(noted)} rows ({', '.join(map(str, noted[:5]))}"
+            f"{', ...' if len(noted) > 5 else ''}), and others are to be forgotten; give the same, or train anew"
+        )
     weights = weights_of(victim.model)
     for name, update in recorded.items():
         weights[name] = weights[name] - np.asarray(update)
-    step = LineageStep(kind="unlearn", parent=victim.fingerprint, settings={"method": "amnesiac"})
+    step = LineageStep(kind="unlearn", parent=victim.fingerprint, settings={"method": "amnesiac", "rows": noted})
     return derived(victim.info, weights, step, folder=folder, test=test)

@@ -6,13 +6,13 @@ from zest_jax.training.checkpoints import (
     DamagedCheckpointError,
     LineageStep,
     load_checkpoint,
-    save_checkpoint,
 )
 from zest_jax.training.evaluation import accuracy, outputs
 from zest_jax.training.loop import fit, start_checkpoint, train
 from zest_jax.training.objectives import CrossEntropy, MatchLogits, Objective
 from zest_jax.training.recipes import Recipe, recipe, recipe_names
 from zest_jax.training.run import FitResult
+from zest_jax.training.run_folder import FolderInUseError, save_checkpoint
 from zest_jax.training.seeds import train_seeds
 
 __all__ = [
@@ -31,6 +31,7 @@ __all__ = [
     "CheckpointInfo",
     "LineageStep",
     "DamagedCheckpointError",
+    "FolderInUseError",
     "load_checkpoint",
     "save_checkpoint",
     "accuracy",

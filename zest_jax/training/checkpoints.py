@@ -1,10 +1,10 @@
 """Checkpoints: a model with all that is known about it, on disk so that nothing half-written is ever taken for whole.
 
-    RUN/run.json              what is trained, on what, how
-    RUN/metrics.jsonl         one line per epoch
-    RUN/checkpoints/12/       after epoch 12: weights, state of the optimiser, `CheckpointInfo` (written by Orbax)
+    RUN/run.json              what is made here, from what, how
+    RUN/metrics.jsonl         of a training: one line per epoch
+    RUN/checkpoints/12/       after epoch 12: weights, state of the training, `CheckpointInfo` (written by Orbax)
 
-The weights carry a fingerprint, so that a damaged file is noticed when it is read.
+Weights and state carry fingerprints, so that a damaged file is noticed when it is read. `run_folder.py` writes them.
 """
 
 import dataclasses
@@ -29,7 +29,6 @@ from zest_jax.training.evaluation import outputs
 from zest_jax.version import __version__
 
 FOLDER = "checkpoints"
-KEPT = 2
 _SHOWN = 8
 
 
@@ -123,65 +122,6 @@ class Checkpoint:
         return outputs(self.model, as_stored(inputs, self.info.tokenizer, origin="the input"), self.preparation)
 
 
-class RunFolder:
-    """The folder of one run; Orbax writes each checkpoint aside and renames it when it is whole.
-
-    Args:
-        path: made when missing.
-        keep_every: checkpoints of epochs that this divides stay, and the newest two; 0: only those two, so that one is whole
-            when the other is damaged.
-    """
-
-    def __init__(self, path: str | os.PathLike[str], *, keep_every: int = 0) -> None:
-        self.path = Path(path).absolute()
-        (self.path / FOLDER).mkdir(parents=True, exist_ok=True)
-        options = ocp.CheckpointManagerOptions(
-            max_to_keep=KEPT,
-            keep_period=keep_every or None,
-            enable_async_checkpointing=False,
-            cleanup_tmp_directories=True,
-        )
-        self._manager = ocp.CheckpointManager(self.path / FOLDER, options=options)
-
-    def save(self, checkpoint: Checkpoint, training: Mapping[str, Any] | None = None) -> Checkpoint:
-        """Write a checkpoint, with what a training needs to go on; the one of the same epoch is replaced."""
-        epoch = checkpoint.info.epoch
-        weights = weights_of(checkpoint.model)
-        content = {**checkpoint.info.to_json(), "fingerprint": fingerprint(weights)}
-        items: dict[str, Any] = {"model": ocp.args.StandardSave(weights), "info": ocp.args.JsonSave(content)}
-        if training is not None:
-            items["training"] = ocp.args.StandardSave(dict(training))
-        try:
-            if epoch in self._manager.all_steps():
-                self._manager.delete(epoch)
-            self._manager.save(epoch, args=ocp.args.Composite(**items), force=True)
-            self._manager.wait_until_finished()
-        except Exception as error:
-            whole = [e for e in epochs_in(self.path) if e != epoch]
-            raise OSError(
-                f"the checkpoint of epoch {epoch} could not be written to {self.path / FOLDER} ({error}); "
-                + (f"that of epoch {whole[-1]} is whole" if whole else "none was written before")
-                + "; make room, then run the same again to go on"
-            ) from error
-        return dataclasses.replace(checkpoint, path=epoch_folder(self.path, epoch))
-
-    def close(self) -> None:
-        self._manager.close()
-
-
-def save_checkpoint(folder: str | os.PathLike[str], checkpoint: Checkpoint) -> Checkpoint:
-    """Write a model that came about without training; returns the checkpoint with its path.
-
-    Raises:
-        OSError: it could not be written; a checkpoint that was there stays.
-    """
-    run = RunFolder(folder)
-    try:
-        return run.save(checkpoint)
-    finally:
-        run.close()
-
-
 def load_checkpoint(path: str | os.PathLike[str], *, model: Classifier | None = None) -> Checkpoint:
     """Read a checkpoint: the newest whole one of a run, or the one of an epoch (`RUN/checkpoints/12`).
 
@@ -198,7 +138,7 @@ def load_checkpoint(path: str | os.PathLike[str], *, model: Classifier | None = 
     """
     path = Path(path).absolute()
     if is_checkpoint(path):
-        return _read(path, model)
+        return read_checkpoint(path, model)
     epochs = epochs_in(path)
     if not epochs:
         raise FileNotFoundError(
@@ -207,7 +147,7 @@ def load_checkpoint(path: str | os.PathLike[str], *, model: Classifier | None = 
     damage: list[str] = []
     for epoch in reversed(epochs):
         try:
-            found = _read(epoch_folder(path, epoch), model)
+            found = read_checkpoint(epoch_folder(path, epoch), model)
         except DamagedCheckpointError as error:
             damage.append(str(error))
             continue
@@ -221,10 +161,16 @@ def load_training(path: Path) -> dict[str, Any]:
     """Read what a training needs to go on from one checkpoint: flat dictionaries of arrays."""
     try:
         with ocp.Checkpointer(ocp.CompositeCheckpointHandler()) as reader:
-            items = reader.restore(path, args=ocp.args.Composite(training=ocp.args.StandardRestore()))
-        return dict(items["training"])
+            items = reader.restore(
+                path, args=ocp.args.Composite(training=ocp.args.StandardRestore(), info=ocp.args.JsonRestore())
+            )
+        found = {name: np.asarray(array) for name, array in items["training"].items()}
+        expected = items["info"]["training_fingerprint"]
     except Exception as error:
         raise DamagedCheckpointError(f"the state of the training in {path} cannot be read ({_short(error)})") from error
+    if fingerprint(found) != expected:
+        raise DamagedCheckpointError(f"the state of the training in {path} is damaged (it is not what was written)")
+    return found
 
 
 class DamagedCheckpointError(FileFormatError):
@@ -298,7 +244,13 @@ def fingerprint(weights: Mapping[str, np.ndarray]) -> str:
     return digest.hexdigest()
 
 
-def _read(path: Path, model: Classifier | None) -> Checkpoint:
+def read_checkpoint(path: Path, model: Classifier | None = None) -> Checkpoint:
+    """Read the checkpoint of one epoch.
+
+    Raises:
+        DamagedCheckpointError: it is not whole.
+        FileFormatError: its weights do not fit `model`.
+    """
     try:
         with ocp.Checkpointer(ocp.CompositeCheckpointHandler()) as reader:
             items = reader.restore(
@@ -307,6 +259,7 @@ def _read(path: Path, model: Classifier | None) -> Checkpoint:
         content = dict(items["info"])
         weights = {name: np.asarray(array) for name, array in items["model"].items()}
         expected = content.pop("fingerprint")
+        content.pop("training_fingerprint", None)
         info = CheckpointInfo.from_json(content)
     except Exception as error:
         raise DamagedCheckpointError(f"{path} is damaged ({_short(error)})") from error

@@ -140,19 +140,12 @@ class StreamFeed:
             self._stream.close()
 
 
-def checked_targets(targets: np.ndarray | Sequence[Any] | None, data: Dataset, num_classes: int) -> np.ndarray:
-    """Labels of the data set, or what is to be learnt in their place.
+def checked_targets(targets: np.ndarray | Sequence[Any], data: Dataset, num_classes: int) -> np.ndarray:
+    """What is to be learnt in place of the labels of a data set.
 
     Raises:
         ValueError: their number or classes do not fit, or some are not finite.
     """
-    if targets is None:
-        if data.num_classes != num_classes:
-            raise ValueError(
-                f"{data.name} has {data.num_classes} classes and the model {num_classes}; give the model a head with "
-                "`transfer`, or create it with as many classes"
-            )
-        return data.labels
     found = np.asarray(targets)
     if len(found) != len(data):
         raise ValueError(f"there are {len(found)} targets for {len(data)} inputs of {data.name}; give one for each")

@@ -29,7 +29,7 @@ class CrossEntropy:
     """Cross-entropy with labels [batch] or with probabilities [batch, classes].
 
     `-sum_c t_c log softmax(f(x))_c`, where t is `(1 - label_smoothing) onehot + label_smoothing / classes`, or the given
-    probabilities (Hinton et al. 2015, temperature 1).
+    probabilities as they are (Hinton et al. 2015, temperature 1).
     """
 
     label_smoothing: float = 0.0
@@ -60,7 +60,7 @@ def labels_loss(
     >>> labels_loss(jnp.zeros((2, 4)), jnp.array([0, 3])).round(4)
     Array(1.3863, dtype=float32)
     """
-    wanted = jax.nn.one_hot(targets, logits.shape[-1]) if targets.ndim == 1 else targets
-    if label_smoothing:
-        wanted = optax.smooth_labels(wanted, label_smoothing)
+    wanted = targets
+    if targets.ndim == 1:
+        wanted = optax.smooth_labels(jax.nn.one_hot(targets, logits.shape[-1]), label_smoothing)
     return optax.softmax_cross_entropy(logits, wanted).mean()

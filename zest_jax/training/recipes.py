@@ -43,7 +43,7 @@ class Recipe:
         label_smoothing: share of the target that is spread over all classes, in [0, 1).
         augment: random changes of images.
         progressive: pairs (until, scale), ascending: up to that share of the epochs images are shrunk to that share of
-            their size, which is faster; () for full size throughout.
+            their size, which is faster; () for full size throughout. The last epoch always has the full size.
         dtype: of the computation, "float32" or "bfloat16"; parameters are float32 always.
 
     Raises:
@@ -94,6 +94,15 @@ class Recipe:
                 f"`progressive` is {self.progressive}; give pairs (until, scale) in (0, 1], ascending in `until`"
             )
 
+    def lasting(self, epochs: int) -> "Recipe":
+        """The same recipe over another number of epochs: what happens at an epoch happens at that share of them.
+
+        >>> recipe("paper-cifar10").lasting(20).milestones
+        (10, 15)
+        """
+        milestones = tuple(round(milestone * epochs / self.epochs) for milestone in self.milestones)
+        return dataclasses.replace(self, epochs=epochs, milestones=milestones)
+
     def scale_of_epoch(self, epoch: int) -> float:
         """Scale of the images in an epoch, counted from 0.
 
@@ -101,7 +110,7 @@ class Recipe:
         [0.5, 0.5, 0.75, 1.0]
         """
         for until, scale in self.progressive:
-            if epoch < round(until * self.epochs):
+            if epoch < self.epochs - 1 and epoch < round(until * self.epochs):
                 return scale
         return 1.0
 

@@ -25,15 +25,15 @@ from zest_jax.training.checkpoints import (
     Checkpoint,
     DamagedCheckpointError,
     LineageStep,
-    RunFolder,
     epoch_folder,
     epochs_in,
     fingerprint,
-    load_checkpoint,
     load_training,
+    read_checkpoint,
     set_weights,
     weights_of,
 )
+from zest_jax.training.classes import labels_for
 from zest_jax.training.engine import Plan, StepMetrics, TrainState, as_pure
 from zest_jax.training.evaluation import accuracy
 from zest_jax.training.feeding import (
@@ -46,11 +46,12 @@ from zest_jax.training.feeding import (
 )
 from zest_jax.training.objectives import CrossEntropy, Objective
 from zest_jax.training.recipes import Recipe
+from zest_jax.training.run_folder import RunFolder, claim
 from zest_jax.version import __version__
 
 # A checkpoint to go on from is written when the last one is older than this, in seconds.
 SAVE_AFTER = 30.0
-RUN_FILE, METRICS_FILE = "run.json", "metrics.jsonl"
+METRICS_FILE = "metrics.jsonl"
 # Prefix, in what a checkpoint keeps of a training, of the summed updates of recorded batches.
 RECORDED = "recorded."
 
@@ -105,11 +106,16 @@ class Run:
         extras: Extras,
         save_every: int,
         devices: Sequence[jax.Device] | None,
+        at_most: int | None = None,
     ) -> None:
-        self.start, self.recipe, self.seed, self.step = start, recipe, seed, step
-        self.test, self.save_every, self.history = test, save_every, []
+        if seed < 0:
+            raise ValueError(f"`seed` is {seed}; give 0 or more")
+        self.start, self.recipe, self.seed = start, recipe, seed
+        self.save_every, self.history = save_every, []
         self.described = describe(data)
+        self.step = self._noted(step, extras)
         info = start.info
+        self._test = None if test is None else (test, labels_for(test, info))
         model = info.model.build(seed=seed, dtype=recipe.dtype)
         set_weights(model, weights_of(start.model), origin="the model to start from")
         if isinstance(data, Dataset):
@@ -117,7 +123,8 @@ class Run:
             shape = stored.shape[1:]
         else:
             stored, shape = None, self.described.input_shape
-        model.check_input(shape)
+        self._image_size = (shape[0], shape[1]) if len(shape) == 3 else None
+        _check_sizes(model, shape, recipe)
         names = trained_names(model, extras.trained)
         _set_modes(model, names)
         # Trained parameters apart, so that no gradient of the others is computed.
@@ -137,7 +144,6 @@ class Run:
             objective=objective,
             preparation=start.preparation,
         )
-        self._image_size = (shape[0], shape[1]) if len(shape) == 3 else None
         recorded = jax.tree.map(jnp.zeros_like, trained) if extras.record is not None else None
         state = TrainState(
             trained, frozen, rest, self._plan.transform.init(trained), jnp.zeros((), jnp.int32), recorded
@@ -146,9 +152,13 @@ class Run:
         self.folder = None
         self._path = folder
         if folder is not None:
-            _claim(folder, self._identity(names, extras, data))
-            state = self._resumed(folder, state)
             self.folder = RunFolder(folder, keep_every=save_every)
+            try:
+                claim(folder, self._identity(names, extras, data))
+                state = self._resumed(folder, state, at_most)
+            except BaseException:
+                self.folder.close()
+                raise
         self.state: TrainState = jax.device_put(state, self.sharding)
         self.key = jax.random.key(seed)
         self._saved_at = time.monotonic()
@@ -219,14 +229,20 @@ class Run:
         info = self.start.info
         model = nnx.clone(self.start.model)
         trained = nnx.merge(self._plan.graphdef, self.state.trained, self.state.frozen, self.state.rest)
-        set_weights(model, weights_of(trained), origin="the training")
+        weights = weights_of(trained)
+        # The last update of all may have been too large, and no later loss tells.
+        if bad := [name for name, array in weights.items() if not np.isfinite(array).all()]:
+            raise NonFiniteLossError(
+                f"after epoch {self.epoch} of {self.recipe.epochs}, {', '.join(bad[:3])} are not finite; lower the learning rate"
+            )
+        set_weights(model, weights, origin="the training")
         found: float | None = None
-        if measured and self.test is not None:
-            stored = as_stored(self.test.inputs, info.tokenizer, origin=self.test.name)
-            found = accuracy(model, stored, self.test.labels, self.start.preparation)
+        if measured and self._test is not None:
+            test, labels = self._test
+            stored = as_stored(test.inputs, info.tokenizer, origin=test.name)
+            found = accuracy(model, stored, labels, self.start.preparation)
         info = dataclasses.replace(
             info,
-            class_names=info.class_names,
             dataset=self.described.name,
             data_hash=self.described.data_hash,
             recipe=self.recipe.to_json(),
@@ -258,6 +274,14 @@ class Run:
                 raise ValueError("a stream has no rows to give targets to or to record; load the data set whole")
             if len(data.class_names) != num_classes:
                 raise ValueError(f"{data.name} has {len(data.class_names)} classes and the model {num_classes}")
+            if data.batch_size != self.recipe.batch_size:
+                raise ValueError(
+                    f"the stream has batches of {data.batch_size} and the recipe {self.recipe.batch_size}; make them equal"
+                )
+            if data.state()["keep_last"] or not data.endless:
+                raise ValueError(
+                    "a stream to train on has whole batches and no end; make it without `keep_last` and `epochs`"
+                )
             return StreamFeed(data, mask=mask, extras=extras.arrays)
         record = None
         if extras.record is not None:
@@ -266,7 +290,9 @@ class Run:
         accelerated = jax.default_backend() != "cpu"
         return ResidentFeed(
             stored,
-            checked_targets(extras.targets, data, num_classes),
+            labels_for(data, self.start.info)
+            if extras.targets is None
+            else checked_targets(extras.targets, data, num_classes),
             batch_size=self.recipe.batch_size,
             seed=self.seed,
             # XLA's CPU backend does convolutions inside a loop several times as slowly as outside.
@@ -290,6 +316,11 @@ class Run:
             "settings": dict(self.step.settings),
             "model": self.start.info.model.to_json(),
             "start": self.start.fingerprint,
+            "mean": self.start.info.mean,
+            "std": self.start.info.std,
+            "class_names": self.start.info.class_names,
+            "input_shape": self.start.info.input_shape,
+            "tokenizer": self.start.info.tokenizer and hashlib.sha256(self.start.info.tokenizer.encode()).hexdigest(),
             "dataset": self.described.name,
             "data_hash": self.described.data_hash,
             "recipe": self.recipe.to_json(),
@@ -298,13 +329,25 @@ class Run:
             **{name: None if value is None else _digest(np.asarray(value)) for name, value in hashed.items()},
         }
 
-    def _resumed(self, folder: Path, state: TrainState) -> TrainState:
-        """The state after the last whole checkpoint, or `state` when there is none."""
+    def _noted(self, step: LineageStep, extras: Extras) -> LineageStep:
+        """The step with all that the training adds to it."""
+        own: dict[str, Any] = {
+            "recipe": self.recipe.to_json(),
+            "seed": self.seed,
+            "dataset": self.described.name,
+            "data_hash": self.described.data_hash,
+        }
+        if extras.record is not None:
+            own["recorded_rows"] = sorted(int(row) for row in extras.record)
+        return dataclasses.replace(step, settings={**step.settings, **own})
+
+    def _resumed(self, folder: Path, state: TrainState, at_most: int | None) -> TrainState:
+        """The state after the last whole checkpoint (up to an epoch), or `state` when there is none."""
         damage: list[str] = []
-        for epoch in reversed(epochs_in(folder)):
+        for epoch in reversed([e for e in epochs_in(folder) if at_most is None or e <= at_most]):
             path = epoch_folder(folder, epoch)
             try:
-                checkpoint, training = load_checkpoint(path), load_training(path)
+                checkpoint, training = read_checkpoint(path), load_training(path)
                 state = _restored(state, weights_of(checkpoint.model), training, path)
             except DamagedCheckpointError as error:
                 damage.append(str(error))
@@ -330,6 +373,22 @@ class Run:
         if self.state.recorded is not None:
             kept |= {f"{RECORDED}{name}": value for name, value in named(self.state.recorded).items()}
         return kept
+
+
+def _check_sizes(model: Any, shape: Sequence[int], recipe: Recipe) -> None:
+    """Refuse inputs that the model cannot take, at any size that the recipe shrinks them to."""
+    model.check_input(shape)
+    if len(shape) != 3:
+        return
+    for _, scale in recipe.progressive:
+        small = round(shape[0] * scale), round(shape[1] * scale)
+        try:
+            model.check_input((*small, shape[2]))
+        except ValueError as error:
+            raise ValueError(
+                f"the recipe {recipe.name} shrinks images of {shape[0]}x{shape[1]} to {small[0]}x{small[1]} at first, which the "
+                f"model cannot take ({error}); choose another recipe, or set `progressive=()`"
+            ) from error
 
 
 def trained_names(model: Any, wanted: Collection[str] | None) -> list[str]:
@@ -394,33 +453,6 @@ def _shardings(devices: Sequence[jax.Device] | None, batch_size: int) -> tuple[A
         return None, None
     mesh = Mesh(np.array(devices), ("data",))
     return NamedSharding(mesh, PartitionSpec()), NamedSharding(mesh, PartitionSpec(None, "data"))
-
-
-def _claim(folder: Path, identity: dict[str, Any]) -> None:
-    """Note what is trained in a folder, or refuse one where something else was."""
-    path = folder / RUN_FILE
-    identity = json.loads(json.dumps(identity))
-    if path.exists():
-        try:
-            stored = json.loads(path.read_text(encoding="utf-8"))
-        except ValueError as error:
-            raise ValueError(f"{path} cannot be read ({error}); choose another folder") from error
-        differ = [name for name in identity if stored.get(name) != identity[name]]
-        if differ:
-            shown = "; ".join(f"`{n}` is {_brief(stored.get(n))} there and {_brief(identity[n])} here" for n in differ)
-            raise ValueError(f"{folder} holds another training: {shown}; choose another folder, or remove it")
-        return
-    if folder.is_dir() and epochs_in(folder):
-        raise ValueError(f"{folder} holds checkpoints that no training here made; choose another folder")
-    folder.mkdir(parents=True, exist_ok=True)
-    content = json.dumps({**identity, "version": __version__}, indent=2) + "\n"
-    with atomic_write(path) as file:
-        file.write(content.encode())
-
-
-def _brief(value: Any) -> str:
-    text = json.dumps(value)
-    return text if len(text) <= 60 else text[:57] + "..."
 
 
 def _going_on(state: TrainState) -> list[tuple[str, Any]]:

@@ -13,7 +13,7 @@ import numpy as np
 from zest_jax.data.datasets import Dataset
 from zest_jax.models.registry import ModelConfig
 from zest_jax.progress import progress_bar
-from zest_jax.training.checkpoints import LineageStep
+from zest_jax.training.checkpoints import LineageStep, epochs_in
 from zest_jax.training.engine import StepMetrics, train_steps_together
 from zest_jax.training.loop import finish, start_checkpoint
 from zest_jax.training.recipes import Recipe
@@ -42,7 +42,8 @@ def train_seeds(
         folder: gets a run `seed-S` for each seed S.
         together: "vmap" does a step of all models at once, which fills an accelerator; "sequential" trains one after the
             other, which is faster on a CPU, where XLA turns convolutions with a kernel per model into slow grouped ones.
-            "auto" chooses by device. Runs that have done different numbers of epochs first catch up one by one.
+            "auto" chooses by device. Under "vmap", what is not finished goes on from the last epoch of which every such
+            run has a checkpoint, so that an interruption changes nothing.
 
     Raises:
         ValueError: no seed or one given twice, and whatever `fit` refuses.
@@ -51,24 +52,30 @@ def train_seeds(
         raise ValueError(f"`seeds` is {list(seeds)}; give at least one, each once")
     if together not in ("auto", "vmap", "sequential"):
         raise ValueError(f"`together` is {together!r}; choose auto, vmap, sequential")
-    runs = [
-        Run(
-            start_checkpoint(config, data, seed=seed),
-            data,
-            recipe,
-            seed=seed,
-            step=LineageStep(kind="train"),
-            folder=None if folder is None else Path(folder).expanduser().absolute() / f"seed-{seed}",
-            test=test,
-            extras=Extras(),
-            save_every=save_every,
-            devices=None if together == "sequential" else jax.local_devices()[:1],
-        )
-        for seed in seeds
-    ]
+    vmapped = together == "vmap" or (together == "auto" and jax.default_backend() != "cpu")
+    folders = [None if folder is None else Path(folder).expanduser().absolute() / f"seed-{seed}" for seed in seeds]
+    at_most = _common_epoch([path for path in folders if path is not None], recipe.epochs) if vmapped else None
+    runs: list[Run] = []
     try:
-        if together == "vmap" or (together == "auto" and jax.default_backend() != "cpu"):
-            _finish_together(runs, progress=progress)
+        for seed, path in zip(seeds, folders, strict=True):
+            finished = path is not None and recipe.epochs in epochs_in(path)
+            runs.append(
+                Run(
+                    start_checkpoint(config, data, seed=seed),
+                    data,
+                    recipe,
+                    seed=seed,
+                    step=LineageStep(kind="train"),
+                    folder=path,
+                    test=test,
+                    extras=Extras(),
+                    save_every=save_every,
+                    devices=jax.local_devices()[:1] if vmapped else None,
+                    at_most=None if finished else at_most,
+                )
+            )
+        if vmapped:
+            _finish_together([run for run in runs if run.epoch < recipe.epochs], progress=progress)
         else:
             finish(runs, progress=progress)
         return [run.result() for run in runs]
@@ -77,9 +84,17 @@ def train_seeds(
             run.close()
 
 
+def _common_epoch(folders: Sequence[Path], epochs: int) -> int:
+    """The last epoch of which all runs that are not finished have a checkpoint; 0 where there is none."""
+    kept = [{0, *found} for path in folders if epochs not in (found := epochs_in(path))]
+    return max(set.intersection(*kept)) if kept else 0
+
+
 def _finish_together(runs: Sequence[Run], *, progress: bool | None) -> None:
-    furthest = max(run.epoch for run in runs)
-    epochs = runs[0].recipe.epochs
+    if not runs:
+        return
+    # A damaged checkpoint may have set one further back.
+    furthest, epochs = max(run.epoch for run in runs), runs[0].recipe.epochs
     finish([run for run in runs if run.epoch < furthest], progress=progress, until=furthest)
     total, done = sum(run.total_images for run in runs), sum(run.images_done for run in runs)
     name = f"train {len(runs)} x {runs[0].start.info.model.name}"

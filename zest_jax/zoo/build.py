@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from zest_jax.errors import ZestError
+from zest_jax.training.run_folder import locked
 from zest_jax.zoo.config import Zoo, load_zoo
 from zest_jax.zoo.entries import Entry
 from zest_jax.zoo.index import IndexEntry, made_before, note_made, write_index
@@ -64,6 +65,7 @@ def build_zoo(
 
     Raises:
         FileNotFoundError, FileFormatError: the configuration cannot be read.
+        FolderInUseError: another process builds there.
         ValueError: the folder holds a model with other settings, or a name is unknown.
         ZooBuildError: some models could not be made; says which, with the last lines of their logs.
     """
@@ -71,12 +73,16 @@ def build_zoo(
     if jobs is not None and jobs < 1:
         raise ValueError(f"`jobs` is {jobs}; give at least 1")
     wanted = _wanted(zoo, only)
-    root.mkdir(parents=True, exist_ok=True)
+    with locked(root):
+        return _build(zoo, Path(config), root, wanted, jobs, say)
+
+
+def _build(zoo: Zoo, config: Path, root: Path, wanted: list[Entry], jobs: int | None, say: Say) -> list[IndexEntry]:
     there = [entry.name for entry in wanted if made_before(zoo, entry, root)]
     if there:
         say(f"{len(there)} of {len(wanted)} models are there already")
     began = time.monotonic()
-    failed = _make(zoo, Path(config), root, [e for e in wanted if e.name not in there], len(wanted), jobs, say)
+    failed = _make(zoo, config, root, [e for e in wanted if e.name not in there], len(wanted), jobs, say)
     index = write_index(zoo, root)
     if len(there) < len(wanted):
         made = [entry.name for entry in wanted if entry.name not in there and entry.name not in failed]

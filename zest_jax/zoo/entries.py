@@ -237,7 +237,7 @@ class Extract(_Of):
 class Unlearn(_Of):
     """A model that forgets rows of its training data.
 
-    "exact" trains anew without them; "amnesiac" subtracts the updates that the victim recorded.
+    "exact" trains anew without them; "amnesiac" subtracts the updates that the victim recorded, of these rows if any are given.
     """
 
     kind: ClassVar[str] = "unlearn"
@@ -248,7 +248,10 @@ class Unlearn(_Of):
     def make(self, bench: Workbench) -> Made:
         """Forget the rows."""
         if self.method == "amnesiac":
-            return _made(bench, self.name, reuse.unlearn_amnesiac(bench.folder(self.of), **self._common(bench)))
+            bench.model(self.of)
+            rows = self.rows or None
+            made = reuse.unlearn_amnesiac(bench.folder(self.of), rows=rows, **self._common(bench))
+            return _made(bench, self.name, made)
         if self.recipe is None:
             raise ValueError(f"{self.name} unlearns by training anew, which needs a `recipe`")
         result = reuse.unlearn_exact(
@@ -355,7 +358,9 @@ def _made(bench: Workbench, name: str, checkpoint: Checkpoint) -> Made:
     return Made(bench.folder(name), checkpoint.info, checkpoint.fingerprint)
 
 
-def _accuracy_of_file(path: Path, test: Dataset) -> float:
+def _accuracy_of_file(path: Path, test: Dataset | None) -> float | None:
+    if test is None:
+        return None
     box = load_model(path)
     images = test.inputs.astype(np.float32) / 255
     answers = np.concatenate([np.asarray(box(images[i : i + 500])) for i in range(0, len(images), 500)])

@@ -1,5 +1,6 @@
 """`index.json` of a zoo: which models it holds, who was made from whom, and how."""
 
+import contextlib
 import dataclasses
 import json
 import os
@@ -13,11 +14,10 @@ from zest_jax.training.checkpoints import LineageStep, epochs_in
 from zest_jax.version import __version__
 from zest_jax.zoo.config import Zoo, entry_json
 from zest_jax.zoo.entries import Entry, Made
+from zest_jax.zoo.workbench import MADE_FILE
 
 INDEX_FILE = "index.json"
 _FORMAT = 1
-# In the folder of each model, beside what made it; written last.
-MADE_FILE = "made.json"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -70,8 +70,12 @@ def read_index(root: str | os.PathLike[str]) -> list[IndexEntry]:
 
 
 def write_index(zoo: Zoo, root: Path) -> list[IndexEntry]:
-    """Write the index of the models that are there."""
-    found = [made for entry in zoo.models if (made := made_before(zoo, entry, root)) is not None]
+    """Write the index of the models that are there, with the settings that the zoo has now."""
+    found = []
+    for entry in zoo.models:
+        with contextlib.suppress(ValueError):  # made with other settings: refused when it is its turn
+            if (made := made_before(zoo, entry, root)) is not None:
+                found.append(made)
     content = {
         "format": _FORMAT,
         "zoo": zoo.name,

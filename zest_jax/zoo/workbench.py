@@ -2,11 +2,17 @@
 
 import dataclasses
 import functools
+import json
 from pathlib import Path
 
 from zest_jax.data.datasets import Dataset, dataset_names, known_dataset, load_dataset
 from zest_jax.data.subsets import fraction, of_classes, of_rows, without_rows
+from zest_jax.data.tfds import without_split
+from zest_jax.errors import FileFormatError
 from zest_jax.training.checkpoints import Checkpoint, load_checkpoint
+
+# In the folder of each model, beside what made it; written last.
+MADE_FILE = "made.json"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -17,6 +23,7 @@ class Data:
         source: a TFDS name, or a path.
         split: None takes the one to train on.
         classes: keep only these, numbered anew.
+        test: where accuracy is measured; None: the split for it of the same source, if it has one.
         share: draw this share of the rows (of each class), with `seed`.
         rows, without: keep only these rows, or all but these.
         seed: of `share`.
@@ -24,6 +31,7 @@ class Data:
 
     source: str = "cifar10"
     split: str | None = None
+    test: str | None = None
     classes: tuple[int | str, ...] = ()
     share: float = 1.0
     rows: tuple[int, ...] = ()
@@ -46,12 +54,19 @@ class Data:
             found = without_rows(found, self.without)
         return found if self.share == 1 else fraction(found, self.share, self.seed)
 
-    def load_test(self) -> Dataset:
-        """Read the split to measure accuracy on, with the same classes and scales."""
-        name = self.source.partition(":")[0]
+    def load_test(self) -> Dataset | None:
+        """Read what accuracy is measured on, with the classes and scales of the training data.
+
+        None where the source has no data besides those to train on.
+        """
+        source = self.test or without_split(self.source)
+        name = source.partition(":")[0]
         split = known_dataset(name).test if name in dataset_names() else "test"
-        test = dataclasses.replace(self, split=split, share=1.0, rows=(), without=()).load()
-        train = _loaded(self.source, self.split or "train")
+        test, train = _loaded(source, split), _loaded(self.source, self.split or "train")
+        if test.content_hash == train.content_hash:
+            return None
+        if self.classes:
+            test = of_classes(test, self.classes, relabel=True)
         return dataclasses.replace(test, mean=train.mean, std=train.std)
 
 
@@ -71,8 +86,18 @@ class Workbench:
         return self.root / name
 
     def model(self, name: str) -> Checkpoint:
-        """A model that was built before."""
-        return load_checkpoint(self.folder(name))
+        """A model that was built before.
+
+        Raises:
+            FileFormatError: it is not the model that was built, since its newest checkpoint is damaged.
+        """
+        found = load_checkpoint(self.folder(name))
+        made = self.folder(name) / MADE_FILE
+        if made.is_file() and json.loads(made.read_text(encoding="utf-8"))["fingerprint"] != found.fingerprint:
+            raise FileFormatError(
+                f"{self.folder(name)} does not hold the model that was made there; remove the folder to make it anew"
+            )
+        return found
 
 
 @functools.lru_cache(maxsize=4)

@@ -3,8 +3,12 @@
 import argparse
 import os
 import sys
+import threading
+import time
 import traceback
 from pathlib import Path
+
+_LOOK_EVERY = 0.5  # seconds
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -15,6 +19,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("name")
     parser.add_argument("--cores", default="")
     arguments = parser.parse_args(argv)
+    threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
     if arguments.cores:
         # Before JAX starts its threads, of which it makes one per core.
         os.sched_setaffinity(0, {int(core) for core in arguments.cores.split(",")})
@@ -28,6 +33,13 @@ def main(argv: list[str] | None = None) -> int:
         return 1
     sys.stdout.write(f"{made.name}: accuracy {made.accuracy}, fingerprint {made.fingerprint}\n")
     return 0
+
+
+def _end_with(parent: int) -> None:
+    """End when the process that builds the zoo is killed: nobody else would."""
+    while os.getppid() == parent:
+        time.sleep(_LOOK_EVERY)
+    os._exit(1)
 
 
 if __name__ == "__main__":
