@@ -103,7 +103,7 @@ def _theirs(x: np.ndarray, kernel: np.ndarray) -> dict[str, Callable[[], Any]]:
 
     def backward(wanted: list[bool]) -> Callable[[], Any]:
         settings = ([1, 1], [1, 1], [1, 1], False, [0, 0], 1, wanted)
-        return lambda: torch.ops.aten.convolution_backward(images, images, weights, None, *settings)[0].shape
+        return lambda: bool(torch.ops.aten.convolution_backward(images, images, weights, None, *settings))
 
     def forward() -> Any:
         return torch.nn.functional.conv2d(images, weights, padding=1).shape

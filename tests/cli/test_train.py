@@ -182,6 +182,31 @@ def test_images_that_the_model_cannot_take_are_refused(zest, here):
     assert "in_channels=1" in err
 
 
+def test_images_are_streamed(zest, here, asked):
+    from PIL import Image
+
+    rng = np.random.default_rng(0)
+    for i in range(12):
+        path = here / "photos" / ("cat", "dog")[i % 2] / f"{i}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(rng.integers(0, 256, (9, 10, 3), dtype=np.uint8)).save(path)
+    command = ["train", *BRIEF, "--data", "photos", "--size", "8", "--stream", "-o", "run"]
+    code, _, err = zest(*command, "--test", "photos")
+    assert code == 0, err
+    assert "resnet20 on 12 inputs of photos in 2 classes, tested on 12" in err
+    (call,) = asked
+    assert (call.data.batch_size, call.data.size, call.config.num_classes) == (8, (8, 8), 2)
+    assert next(call.data).images.shape == (8, 8, 8, 3)
+    call.data.close()
+    for more, message in (
+        (["--fraction", "0.5"], "--stream reads all of the data, and --fraction asks for a part"),
+        (["--shards", "2"], "--shards and --stream contradict each other"),
+    ):
+        code, out, err = zest(*command, *more)
+        assert (code, out) == (2, "")
+        assert message in " ".join(err.split())
+
+
 def test_an_interrupt_tells_how_to_go_on(zest, here, data, monkeypatch):
     def train(*_, folder, **__):
         if folder.name == "some":

@@ -37,10 +37,10 @@ def test_together_an_interruption_changes_nothing(tmp_path, monkeypatch):
     whole = train_seeds(M5, sounds(), how, folder=tmp_path / "whole", **settings)
     real, saved = Run.finish_epoch, []
 
-    def finish_epoch(run, metrics, seconds):
+    def finish_epoch(run, metrics, seconds, *, due):
         if saved == [0, 1, 0]:
             raise KeyboardInterrupt
-        real(run, metrics, seconds)
+        real(run, metrics, seconds, due=due)
         saved.append(run.seed)
 
     monkeypatch.setattr(Run, "finish_epoch", finish_epoch)

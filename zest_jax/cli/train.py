@@ -10,7 +10,7 @@ from tyro.conf import arg
 
 from zest_jax.cli.console import note
 from zest_jax.cli.files import UsageError
-from zest_jax.cli.options import Common, commas, settings
+from zest_jax.cli.options import OFF, Common, commas, settings
 from zest_jax.cli.training_data import TrainingData, adjusted, read_rows
 
 if TYPE_CHECKING:
@@ -72,6 +72,9 @@ class Train(Common):
     """Train a model on each of this many shards of the data and let them vote (SISA), so that `zest reuse unlearn-sisa`
     need train only some of them anew."""
 
+    stream: Annotated[bool, OFF] = False
+    """Read the images batch by batch while training goes on, for sets that do not fit into memory, such as imagenet2012."""
+
     def run(self) -> None:
         self._check_options()
         self.data.check()
@@ -81,10 +84,15 @@ class Train(Common):
         from zest_jax.models.registry import ModelConfig, check_options
 
         check_options(self.model, self.option or {})
-        data, test = self.data.read(seed=self.seed, progress=self.progress)
-        config = ModelConfig(name=self.model, num_classes=data.num_classes, options=self.option or {})
+        if self.stream:
+            data, test = self.data.stream(batch_size=recipe.batch_size, seed=self.seed, progress=self.progress)
+            n, num_classes = data.n, len(data.class_names)
+        else:
+            data, test = self.data.read(seed=self.seed, progress=self.progress)
+            n, num_classes = len(data), data.num_classes
+        config = ModelConfig(name=self.model, num_classes=num_classes, options=self.option or {})
         note(
-            f"{self.model} on {len(data):,} inputs of {data.name} in {data.num_classes} classes"
+            f"{self.model} on {n:,} inputs of {data.name} in {num_classes} classes"
             + (f", tested on {len(test):,}" if test else "; give --test to have accuracy measured")
         )
         with _kept_on_interrupt(self.output):
@@ -99,7 +107,7 @@ class Train(Common):
             raise UsageError(f"--seeds names a seed twice: {' '.join(map(str, self.seeds))}")
         if self.output.exists() and not self.output.is_dir():
             raise UsageError(f"--output {self.output} is a file; name a folder")
-        one = [name for name in ("seeds", "record", "shards") if getattr(self, name)]
+        one = [name for name in ("seeds", "record", "shards", "stream") if getattr(self, name)]
         if len(one) > 1:
             raise UsageError(f"{' and '.join(f'--{name}' for name in one)} contradict each other; choose one")
         if self.shards is not None and self.save_every:
@@ -108,7 +116,7 @@ class Train(Common):
     def _train(
         self,
         config: "ModelConfig",
-        data: "Dataset",
+        data: Any,
         test: "Dataset | None",
         recipe: "Recipe",
         rows: list[int] | None,

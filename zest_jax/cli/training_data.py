@@ -11,6 +11,7 @@ from zest_jax.cli.options import commas, pixels
 
 if TYPE_CHECKING:
     from zest_jax.data import Dataset
+    from zest_jax.data.streaming import Stream
     from zest_jax.training.recipes import Recipe
 
 _SIZE = commas("PIXELS", pixels, default="as the data are; required if image sizes differ")
@@ -80,6 +81,25 @@ class TrainingData:
             data = fraction(data, self.fraction, seed)
         elif (rows := self._rows_left_out()) is not None:
             data = without_rows(data, rows)
+        return data, test
+
+    def stream(self, *, batch_size: int, seed: int, progress: bool) -> "tuple[Stream, Dataset | None]":
+        """The training set batch by batch, and the test set if one is named: of a known data set it may be large too.
+
+        Raises:
+            UsageError: only a part of the data is asked for.
+        """
+        from zest_jax.data import load_dataset, stream
+        from zest_jax.data.tfds import without_split
+
+        chosen = [name for name in ("subset", "fraction", "without") if getattr(self, name) is not None]
+        if chosen:
+            raise UsageError(f"--stream reads all of the data, and --{chosen[0]} asks for a part; leave one out")
+        data = stream(self.data, batch_size, seed=seed, split=self.split, size=self.size)
+        if self.test is None and self.test_split is None:
+            return data, None
+        source = self.test if self.test is not None else without_split(self.data)
+        test = load_dataset(source, split=self.test_split or "test", size=self.size or data.size, progress=progress)
         return data, test
 
     def _rows_left_out(self) -> list[int] | None:

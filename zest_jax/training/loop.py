@@ -211,7 +211,6 @@ def one_epoch(run: Run, update: Callable[[int], None]) -> None:
             update(before + seen)
     if waiting:
         look()
-    run.finish_epoch(
-        StepMetrics(*(np.concatenate(part) for part in zip(*found, strict=True))), time.monotonic() - began
-    )
+    metrics = StepMetrics(*(np.concatenate(part) for part in zip(*found, strict=True)))
+    run.finish_epoch(metrics, time.monotonic() - began, due=run.due)
     update(run.images_done)

@@ -195,12 +195,22 @@ class Run:
                 + (f"; the checkpoint of epoch {kept[-1]} in {self._path} is whole" if kept else "")
             )
 
-    def finish_epoch(self, metrics: StepMetrics, seconds: float) -> None:
+    @property
+    def measures(self) -> bool:
+        """Whether the checkpoint after the epoch under way is one that stays, whose accuracy is measured."""
+        epoch = self.epoch + 1
+        return epoch == self.recipe.epochs or (self.save_every > 0 and epoch % self.save_every == 0)
+
+    @property
+    def due(self) -> bool:
+        """Whether the state is looked at after the epoch under way, to be measured or saved."""
+        return self.measures or (self.folder is not None and time.monotonic() - self._saved_at > SAVE_AFTER)
+
+    def finish_epoch(self, metrics: StepMetrics, seconds: float, *, due: bool) -> None:
         """Note an epoch's metrics, and write a checkpoint when one is due."""
+        measures = self.measures
         self.epoch += 1
         step = self.epoch * self.feed.steps_per_epoch
-        last = self.epoch == self.recipe.epochs
-        kept = bool(self.save_every) and self.epoch % self.save_every == 0
         checkpoint = None
         line: dict[str, Any] = {
             "epoch": self.epoch,
@@ -210,7 +220,7 @@ class Run:
             "learning_rate": np.asarray(self.recipe.learning_rates(self.feed.steps_per_epoch)(step - 1)).item(),
             "images_per_second": len(metrics.loss) * self.recipe.batch_size / seconds,
         }
-        if last or kept:
+        if measures:
             checkpoint = self.checkpoint(measured=True)
             if checkpoint.info.accuracy is not None:
                 line["test_accuracy"] = checkpoint.info.accuracy
@@ -220,7 +230,7 @@ class Run:
         # Before the checkpoint: going on from one cuts off the lines that come after it.
         with (self._path / METRICS_FILE).open("a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")
-        if last or kept or time.monotonic() - self._saved_at > SAVE_AFTER:
+        if due:
             self.folder.save(checkpoint or self.checkpoint(measured=False), self._training())
             self._saved_at = time.monotonic()
 

@@ -100,20 +100,24 @@ def _finish_together(runs: Sequence[Run], *, progress: bool | None) -> None:
     name = f"train {len(runs)} x {runs[0].start.info.model.name}"
     keys = jax.random.wrap_key_data(jnp.stack([jax.random.key_data(run.key) for run in runs]))
     with progress_bar(name, total, unit="images", show=progress, done=done) as update:
+        states = jax.tree.map(lambda *leaves: jnp.stack(leaves), *(run.state for run in runs))
         while runs[0].epoch < epochs:
             began, plan = time.monotonic(), runs[0].plan()
-            states = jax.tree.map(lambda *leaves: jnp.stack(leaves), *(run.state for run in runs))
             parts: list[StepMetrics] = []
             for chunks in zip(*(run.feed.chunks(run.epoch) for run in runs), strict=True):
                 rows = np.stack([rows for _, rows in chunks])
                 states, metrics = train_steps_together(plan, states, chunks[0][0], rows, keys)
                 parts.append(metrics)
+            jax.block_until_ready(parts)
             seconds = time.monotonic() - began
+            # All are saved after the same epochs, so that all can go on from one; in between their states stay together.
+            due = any(run.due for run in runs)
             for i, run in enumerate(runs):
-                run.state = jax.tree.map(lambda leaf, i=i: leaf[i], states)
+                if due:
+                    run.state = jax.tree.map(lambda leaf, i=i: leaf[i], states)
                 own = StepMetrics(
                     *(np.concatenate([np.asarray(p[i]) for p in part]) for part in zip(*parts, strict=True))
                 )
                 run.check(own, first=0)
-                run.finish_epoch(own, seconds)
+                run.finish_epoch(own, seconds, due=due)
             update(sum(run.images_done for run in runs))
