@@ -28,7 +28,7 @@ from zest_jax.data import Dataset, load_dataset
 from zest_jax.models import ModelConfig
 from zest_jax.training import LineageStep, recipe, start_checkpoint
 from zest_jax.training.engine import train_steps
-from zest_jax.training.run import Extras, Run
+from zest_jax.training.run import Run
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -100,11 +100,6 @@ class Ours:
             how,
             seed=0,
             step=LineageStep(kind="train"),
-            folder=None,
-            test=None,
-            extras=Extras(),
-            save_every=0,
-            devices=None,
         )
         self.steps, self.chunks = options.steps, iter(())
 

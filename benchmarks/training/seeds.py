@@ -27,7 +27,7 @@ from zest_jax.data import Dataset, load_dataset
 from zest_jax.models import ModelConfig
 from zest_jax.training import LineageStep, Recipe, recipe, start_checkpoint, train_seeds
 from zest_jax.training.engine import train_steps, train_steps_together
-from zest_jax.training.run import Extras, Run
+from zest_jax.training.run import Run
 
 _PARTS_FILE = "parts.jsonl"
 
@@ -125,10 +125,6 @@ def compare(config: ModelConfig, data: Dataset, how: Recipe, options: Options) -
             how,
             seed=seed,
             step=LineageStep(kind="train"),
-            folder=None,
-            test=None,
-            extras=Extras(),
-            save_every=0,
             devices=jax.local_devices()[:1],
         )
         for seed in options.seeds

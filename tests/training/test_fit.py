@@ -19,7 +19,7 @@ from zest_jax.training import LineageStep, Recipe, fit, start_checkpoint, train
 from zest_jax.training.checkpoints import fingerprint, weights_of
 from zest_jax.training.engine import Preparation, TrainData, TrainState, train_steps
 from zest_jax.training.feeding import ResidentFeed
-from zest_jax.training.run import Extras, Run
+from zest_jax.training.run import Run
 
 PLAIN = Recipe(name="plain", epochs=2, batch_size=6, learning_rate=0.05, weight_decay=1e-3)
 BRISK = Recipe(name="brisk", epochs=8, batch_size=6, optimizer="adamw", learning_rate=0.02)
@@ -226,10 +226,6 @@ class TestOptions:
             how,
             seed=0,
             step=STEP,
-            folder=None,
-            test=None,
-            extras=Extras(),
-            save_every=0,
             devices=jax.devices()[:8],
         )
         rows = jax.device_put(next(run.feed.chunks(0))[1], run.rows_sharding)
@@ -293,11 +289,6 @@ def test_many_steps_in_one_call_are_the_steps_one_by_one():
         PLAIN,
         seed=0,
         step=STEP,
-        folder=None,
-        test=None,
-        extras=Extras(),
-        save_every=0,
-        devices=None,
     )
     assert isinstance(run.feed, ResidentFeed)
     plan, rows = run.plan(), run.feed.rows(0)

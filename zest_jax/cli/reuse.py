@@ -164,6 +164,7 @@ class Prune(_Trained):
     def make(self) -> "Checkpoint":
         from zest_jax import reuse
 
+        reuse.check_sparsity(self.sparsity)
         victim, data, recipe, common = self._inputs()
         return reuse.prune(victim, sparsity=self.sparsity, data=data, recipe=recipe, **common)
 
@@ -213,7 +214,7 @@ class Distill(_Trained):
     """Architecture of the student, whose stages have the shapes of the victim's: resnet32 for resnet20."""
 
     option: Annotated[dict[str, Any] | None, *_OPTIONS] = None
-    """Options of that architecture, as stem=cifar,width=0.5."""
+    """Options of that architecture, such as stem=cifar,width=0.5 of mobilenet_v2."""
 
     def make(self) -> "Checkpoint":
         from zest_jax import reuse
@@ -241,7 +242,7 @@ class Extract(_Trained):
     """Architecture of the copy."""
 
     option: Annotated[dict[str, Any] | None, *_OPTIONS] = None
-    """Options of that architecture, as stem=cifar,width=0.5."""
+    """Options of that architecture, such as stem=cifar,width=0.5 of mobilenet_v2."""
 
     adversarial_rounds: Annotated[int, arg(metavar="N")] = 0
     """Rounds in which the queries are moved along the copy's gradient and asked again (Papernot et al. 2017)."""

@@ -50,7 +50,7 @@ class Train(Common):
     """Train one model for each of these seeds, into folders of their own inside --output."""
 
     option: Annotated[dict[str, Any] | None, *_OPTIONS] = None
-    """Options of the model, as stem=cifar,width=0.5."""
+    """Options of the model, such as stem=cifar,width=0.5 of mobilenet_v2."""
 
     epochs: Annotated[int | None, arg(metavar="N", help_behavior_hint=_RECIPES_OWN)] = None
     """Passes over the data; the rate is lowered at the same shares of them as in the recipe."""

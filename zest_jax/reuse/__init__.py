@@ -5,7 +5,7 @@ from zest_jax.reuse.distill import distill
 from zest_jax.reuse.extract import extract
 from zest_jax.reuse.noise import add_noise
 from zest_jax.reuse.permute import permute_labels
-from zest_jax.reuse.prune import prune, sparsity_of
+from zest_jax.reuse.prune import check_sparsity, prune, sparsity_of
 from zest_jax.reuse.quantize import quantize, quantize_onnx, quantized_kernels
 from zest_jax.reuse.sisa import train_sisa, unlearn_sisa
 from zest_jax.reuse.transfer import fine_tune, transfer
@@ -15,6 +15,7 @@ __all__ = [
     "transfer",
     "fine_tune",
     "prune",
+    "check_sparsity",
     "sparsity_of",
     "quantize",
     "quantized_kernels",

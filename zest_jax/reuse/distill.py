@@ -109,7 +109,7 @@ def _check_stages(student: Any, victim: Checkpoint) -> None:
     tokens = victim.info.tokenizer is not None
     x = jnp.zeros((1, *victim.info.input_shape), jnp.int32 if tokens else jnp.float32)
     models: list[Any] = [student, victim.model]
-    both = [[stage.shape[1:] for stage in jax.eval_shape(model.features, x)] for model in models]
+    both = [[stage.shape[1:] for stage in nnx.eval_shape(lambda m, x: m.features(x), model, x)] for model in models]
     if both[0] != both[1]:
         raise ValueError(
             f"features of student and teacher have different shapes: {both[0]} and {both[1]}; choose a student whose four "

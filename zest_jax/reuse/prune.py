@@ -38,11 +38,7 @@ def prune(
     Raises:
         ValueError: `sparsity` is out of range, only one of `data` and `recipe` is given, or the model has no convolution.
     """
-    if not 0 < sparsity < 1:
-        hint = f"; for {sparsity:g}% give {sparsity / 100:g}" if 1 < sparsity < 100 else ""
-        raise ValueError(
-            f"`sparsity` is {sparsity:g}; give the share of weights to remove, above 0 (nothing) and below 1 (all){hint}"
-        )
+    check_sparsity(sparsity)
     if (data is None) != (recipe is None):
         raise ValueError("fine-tuning after pruning needs both `data` and `recipe`; give both, or none")
     weights = weights_of(victim.model)
@@ -66,6 +62,20 @@ def prune(
         save_every=save_every,
         progress=progress,
     ).checkpoint
+
+
+def check_sparsity(sparsity: float) -> None:
+    """Refuse shares of weights that are not above 0 and below 1.
+
+    >>> check_sparsity(50)
+    Traceback (most recent call last):
+    ValueError: `sparsity` is 50; give the share of weights to remove, above 0 (nothing) and below 1 (all); for 50% give 0.5
+    """
+    if not 0 < sparsity < 1:
+        hint = f"; for {sparsity:g}% give {sparsity / 100:g}" if 1 < sparsity < 100 else ""
+        raise ValueError(
+            f"`sparsity` is {sparsity:g}; give the share of weights to remove, above 0 (nothing) and below 1 (all){hint}"
+        )
 
 
 def pruning_mask(weights: dict[str, np.ndarray], sparsity: float) -> dict[str, np.ndarray]:

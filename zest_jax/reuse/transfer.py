@@ -75,8 +75,8 @@ def fine_tune(
     """
     if data.num_classes != victim.info.model.num_classes:
         raise ValueError(
-            f"{data.name} has {data.num_classes} classes and the model {victim.info.model.num_classes}; `fine_tune` keeps "
-            "the head, so give data with as many, or use `transfer`"
+            f"{data.name} has {data.num_classes} classes and the model, whose head is kept, {victim.info.model.num_classes}; "
+            "give data with as many, or the model a new head (`transfer`; on the command line without --keep-head)"
         )
     start = Checkpoint(_plain(victim), victim.info)
     return _trained(start, victim, data, recipe, "fine-tune", share, seed, folder, test, save_every, progress)

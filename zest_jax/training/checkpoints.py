@@ -154,7 +154,9 @@ def load_checkpoint(path: str | os.PathLike[str], *, model: Classifier | None = 
         if damage:
             warnings.warn(f"{'; '.join(damage)}; taking the checkpoint of epoch {epoch}", stacklevel=2)
         return found
-    raise FileFormatError(f"no checkpoint of {path} can be read: {'; '.join(damage)}")
+    raise FileFormatError(
+        f"no checkpoint of {path} can be read: {'; '.join(damage)}; take another copy of the folder, or train again into another"
+    )
 
 
 def load_training(path: Path) -> dict[str, Any]:

@@ -87,6 +87,9 @@ class Run:
 
     Makes the state that the compiled steps carry, or takes it from the folder where it was left; see `fit`.
 
+    Args:
+        at_most: go on from no later epoch than this one; None: from the last whole checkpoint.
+
     Attributes:
         epoch: epochs done.
         state: on the device.
@@ -101,11 +104,11 @@ class Run:
         *,
         seed: int,
         step: LineageStep,
-        folder: Path | None,
-        test: Dataset | None,
-        extras: Extras,
-        save_every: int,
-        devices: Sequence[jax.Device] | None,
+        folder: Path | None = None,
+        test: Dataset | None = None,
+        extras: Extras = Extras(),
+        save_every: int = 0,
+        devices: Sequence[jax.Device] | None = None,
         at_most: int | None = None,
     ) -> None:
         if seed < 0:

@@ -64,7 +64,7 @@ def claim(folder: Path, identity: Mapping[str, Any]) -> None:
             raise ValueError(f"{path} cannot be read ({error}); choose another folder") from error
         differ = [name for name in identity if stored.get(name) != identity[name]]
         if differ:
-            shown = "; ".join(f"`{n}` is {_brief(stored.get(n))} there and {_brief(identity[n])} here" for n in differ)
+            shown = "; ".join(part for name in differ for part in _apart(name, stored.get(name), identity[name]))
             raise ValueError(f"{folder} holds another model: {shown}; choose another folder, or remove it")
         return
     if folder.is_dir() and epochs_in(folder):
@@ -162,6 +162,14 @@ def save_checkpoint(folder: str | os.PathLike[str], checkpoint: Checkpoint) -> C
         return run.save(checkpoint)
     finally:
         run.close()
+
+
+def _apart(name: str, there: Any, here: Any) -> list[str]:
+    """What differs between two values, down to the settings of a recipe."""
+    if isinstance(there, dict) and isinstance(here, dict):
+        names = [key for key in {**there, **here} if there.get(key) != here.get(key)]
+        return [part for key in names for part in _apart(key, there.get(key), here.get(key))]
+    return [f"`{name}` is {_brief(there)} there and {_brief(here)} here"]
 
 
 def _brief(value: Any) -> str:

@@ -17,7 +17,7 @@ from zest_jax.training.checkpoints import LineageStep, epochs_in
 from zest_jax.training.engine import StepMetrics, train_steps_together
 from zest_jax.training.loop import finish, start_checkpoint
 from zest_jax.training.recipes import Recipe
-from zest_jax.training.run import Extras, FitResult, Run
+from zest_jax.training.run import FitResult, Run
 
 Together = Literal["auto", "vmap", "sequential"]
 
@@ -68,7 +68,6 @@ def train_seeds(
                     step=LineageStep(kind="train"),
                     folder=path,
                     test=test,
-                    extras=Extras(),
                     save_every=save_every,
                     devices=jax.local_devices()[:1] if vmapped else None,
                     at_most=None if finished else at_most,
