@@ -69,5 +69,7 @@ def test_shares_outside_of_their_range_are_refused(victim, share):
 
 
 def test_fine_tuning_refuses_another_number_of_classes(victim):
-    with pytest.raises(ValueError, match="noise has 5 classes and the model 3"):
+    with pytest.raises(
+        ValueError, match="noise has 5 classes and the model, whose head is kept, 3; give data with as many"
+    ):
         fine_tune(victim, images(classes=5), ONE_EPOCH, seed=0)
