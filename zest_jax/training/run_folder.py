@@ -168,7 +168,7 @@ def _apart(name: str, there: Any, here: Any) -> list[str]:
     """What differs between two values, down to the settings of a recipe."""
     if isinstance(there, dict) and isinstance(here, dict):
         names = [key for key in {**there, **here} if there.get(key) != here.get(key)]
-        return [part for key in names for part in _apart(key, there.get(key), here.get(key))]
+        return [part for key in names for part in _apart(f"{name}.{key}", there.get(key), here.get(key))]
     return [f"`{name}` is {_brief(there)} there and {_brief(here)} here"]
 
 
