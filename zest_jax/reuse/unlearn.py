@@ -13,7 +13,8 @@ from zest_jax.reuse.derived import derived
 from zest_jax.training.checkpoints import Checkpoint, LineageStep, load_checkpoint, load_training, weights_of
 from zest_jax.training.loop import fit, start_checkpoint
 from zest_jax.training.recipes import Recipe
-from zest_jax.training.run import RECORDED, FitResult
+from zest_jax.training.run import FitResult
+from zest_jax.training.stored_state import RECORDED
 
 
 def unlearn_exact(

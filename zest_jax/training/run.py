@@ -47,13 +47,12 @@ from zest_jax.training.feeding import (
 from zest_jax.training.objectives import CrossEntropy, Objective
 from zest_jax.training.recipes import Recipe
 from zest_jax.training.run_folder import RunFolder, claim
+from zest_jax.training.stored_state import RECORDED, going_on, named, restored
 from zest_jax.version import __version__
 
 # A checkpoint to go on from is written when the last one is older than this, in seconds.
 SAVE_AFTER = 30.0
 METRICS_FILE = "metrics.jsonl"
-# Prefix, in what a checkpoint keeps of a training, of the summed updates of recorded batches.
-RECORDED = "recorded."
 
 
 class FitResult(NamedTuple):
@@ -361,7 +360,7 @@ class Run:
             path = epoch_folder(folder, epoch)
             try:
                 checkpoint, training = read_checkpoint(path), load_training(path)
-                state = _restored(state, weights_of(checkpoint.model), training, path)
+                state = restored(state, weights_of(checkpoint.model), training, path)
             except DamagedCheckpointError as error:
                 damage.append(str(error))
                 continue
@@ -382,7 +381,7 @@ class Run:
 
     def _training(self) -> dict[str, Any]:
         """What a checkpoint keeps besides the model."""
-        kept = {name: np.asarray(value) for name, value in _going_on(self.state)}
+        kept = {name: np.asarray(value) for name, value in going_on(self.state)}
         if self.state.recorded is not None:
             kept |= {f"{RECORDED}{name}": value for name, value in named(self.state.recorded).items()}
         return kept
@@ -418,12 +417,6 @@ def trained_names(model: Any, wanted: Collection[str] | None) -> list[str]:
     if not wanted:
         raise ValueError("`trained` is empty; name at least one parameter")
     return [name for name in names if name in set(wanted)]
-
-
-def named(tree: Any) -> dict[str, np.ndarray]:
-    """Arrays of a pure state by dotted name."""
-    found = jax.tree_util.tree_flatten_with_path(tree)[0]
-    return {".".join(str(getattr(k, "key", getattr(k, "idx", k))) for k in path): np.asarray(a) for path, a in found}
 
 
 def _among(names: Sequence[str]) -> Any:
@@ -466,40 +459,6 @@ def _shardings(devices: Sequence[jax.Device] | None, batch_size: int) -> tuple[A
         return None, None
     mesh = Mesh(np.array(devices), ("data",))
     return NamedSharding(mesh, PartitionSpec()), NamedSharding(mesh, PartitionSpec(None, "data"))
-
-
-def _going_on(state: TrainState) -> list[tuple[str, Any]]:
-    """Arrays of a state that are neither parameters (the model has them) nor keys (they follow from the seed)."""
-    tree = {"optimizer": state.optimizer, "rest": state.rest, "step": state.step}
-    found = [(jax.tree_util.keystr(path), leaf) for path, leaf in jax.tree_util.tree_flatten_with_path(tree)[0]]
-    return [(name, leaf) for name, leaf in found if not jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)]
-
-
-def _restored(
-    fresh: TrainState, weights: Mapping[str, np.ndarray], training: Mapping[str, np.ndarray], path: Path
-) -> TrainState:
-    """A fresh state with all values taken from a checkpoint."""
-
-    def filled(tree: Any, values: Mapping[str, np.ndarray], prefix: str = "") -> Any:
-        leaves = [jnp.asarray(values[prefix + name]) for name in named(tree)]
-        return jax.tree.unflatten(jax.tree.structure(tree), leaves)
-
-    tree = {"optimizer": fresh.optimizer, "rest": fresh.rest, "step": fresh.step}
-    stored = {name for name, _ in _going_on(fresh)}
-    try:
-        going_on = jax.tree_util.tree_map_with_path(
-            lambda at, leaf: jnp.asarray(training[name]) if (name := jax.tree_util.keystr(at)) in stored else leaf, tree
-        )
-        return TrainState(
-            filled(fresh.trained, weights),
-            filled(fresh.frozen, weights),
-            going_on["rest"],
-            going_on["optimizer"],
-            going_on["step"],
-            None if fresh.recorded is None else filled(fresh.recorded, training, RECORDED),
-        )
-    except KeyError as error:
-        raise DamagedCheckpointError(f"the state of the training in {path} lacks {error}") from error
 
 
 def _read_metrics(path: Path, epochs: int) -> list[dict[str, Any]]:
