@@ -36,7 +36,7 @@ class Options:
     """The model that distances are measured to."""
     data: str = "cifar10"
     """Where the references come from: training images, as in the paper."""
-    n_references: int = 64
+    n_references: int = 32
     """References; the paper has 128."""
     n_samples: int = 500
     """Masks per reference; the paper has 1000."""
