@@ -102,7 +102,8 @@ class TestLearning:
             BRISK,
             batch_size=12,
             learning_rate=0.003,
-            progressive=((0.5, 0.5),),
+            # The size changes in the middle of an epoch.
+            progressive=((0.45, 0.5),),
             augment=Augment(crop_padding=1),
             label_smoothing=0.1,
         )

@@ -1,6 +1,6 @@
 """Recipes: their learning rates and optimisers, against the paper and against PyTorch."""
 
-import dataclasses
+import itertools
 import json
 
 import jax
@@ -101,13 +101,28 @@ def test_without_momentum_nothing_is_remembered():
     np.testing.assert_allclose(descend(how.transform(1), [1.0], [[1.0], [0.0]]), [0.5])
 
 
-def test_scales_of_the_epochs():
-    how = dataclasses.replace(recipe("fast-cifar"), epochs=3)
-    assert [how.scale_of_epoch(epoch) for epoch in range(3)] == [0.5, 0.5, 1.0]
-    assert [Recipe(epochs=2).scale_of_epoch(epoch) for epoch in range(2)] == [1.0, 1.0]
-    # However few epochs there are, the last shows the images as they will be asked.
-    assert [recipe("fast-cifar").lasting(2).scale_of_epoch(epoch) for epoch in range(2)] == [0.5, 1.0]
-    assert recipe("fast-cifar").lasting(1).scale_of_epoch(0) == 1.0
+def test_the_size_of_images_changes_at_a_share_of_the_steps():
+    how = recipe("fast-cifar")
+    assert [how.stretches(epoch, 10) for epoch in range(4)] == [
+        [(0, 10, 0.5)],
+        [(0, 10, 0.5)],
+        [(0, 10, 0.75)],
+        [(0, 10, 1.0)],
+    ]
+    three = how.lasting(3)
+    assert [three.stretches(epoch, 10) for epoch in range(3)] == [
+        [(0, 10, 0.5)],
+        [(0, 5, 0.5), (5, 10, 0.75)],
+        [(0, 2, 0.75), (2, 10, 1.0)],
+    ]
+    # However many steps there are, each is in one stretch, and the last shows the images as they will be asked.
+    for epochs in range(1, 6):
+        for steps in (1, 3, 7):
+            found = [how.lasting(epochs).stretches(epoch, steps) for epoch in range(epochs)]
+            assert all(part[0][0] == 0 and part[-1][1] == steps for part in found)
+            assert all(one[1] == other[0] for part in found for one, other in itertools.pairwise(part))
+            assert found[-1][-1][2] == 1.0
+    assert Recipe(epochs=2).stretches(1, 5) == how.lasting(1).stretches(0, 5) == [(0, 5, 1.0)]
 
 
 @pytest.mark.parametrize("name", recipe_names())
@@ -144,7 +159,8 @@ def test_unknown_names_list_the_known_ones():
         ({"schedule": "linear"}, "`schedule` is 'linear'; choose constant, steps, one-cycle, cosine"),
         ({"dtype": "float16"}, "`dtype` is 'float16'; choose float32, bfloat16"),
         ({"progressive": ((0.5, 0.5), (0.2, 1.0))}, "`progressive` is .*ascending"),
-        ({"progressive": ((0.5, 1.5),)}, r"pairs \(until, scale\) in \(0, 1\]"),
+        ({"progressive": ((1.0, 0.5),)}, "`until` ascending and below 1"),
+        ({"progressive": ((0.5, 1.5),)}, r"`scale` in \(0, 1\]"),
     ],
 )
 def test_settings_out_of_range_are_refused(settings, message):

@@ -188,8 +188,8 @@ def finish(runs: Sequence[Run], *, progress: bool | None, until: int | None = No
 
 def one_epoch(run: Run, update: Callable[[int], None]) -> None:
     """Do the next epoch of a run; `update` gets the number of images that it has seen."""
-    began, plan = time.monotonic(), run.plan()
-    before, seen = run.images_done, 0
+    began = time.monotonic()
+    before, steps = run.images_done, 0
     waiting: list[StepMetrics] = []
     found: list[StepMetrics] = []
 
@@ -202,13 +202,15 @@ def one_epoch(run: Run, update: Callable[[int], None]) -> None:
         waiting.clear()
 
     for data, rows in run.feed.chunks(run.epoch):
-        placed = jax.device_put(rows, run.rows_sharding) if run.rows_sharding else rows
-        run.state, metrics = train_steps(plan, run.state, data, placed, run.key)
-        waiting.append(metrics)
-        seen += rows.size
-        if len(waiting) == _LOOK_EVERY:
+        for plan, start, stop in run.cut(steps, len(rows)):
+            part = rows[start:stop]
+            placed = jax.device_put(part, run.rows_sharding) if run.rows_sharding else part
+            run.state, metrics = train_steps(plan, run.state, data, placed, run.key)
+            waiting.append(metrics)
+        steps += len(rows)
+        if len(waiting) >= _LOOK_EVERY:
             look()
-            update(before + seen)
+            update(before + steps * run.recipe.batch_size)
     if waiting:
         look()
     metrics = StepMetrics(*(np.concatenate(part) for part in zip(*found, strict=True)))

@@ -42,8 +42,9 @@ class Recipe:
         warmup: of the schedule "one-cycle", a share in (0, 1).
         label_smoothing: share of the target that is spread over all classes, in [0, 1).
         augment: random changes of images.
-        progressive: pairs (until, scale), ascending: up to that share of the epochs images are shrunk to that share of
-            their size, which is faster; () for full size throughout. The last epoch always has the full size.
+        progressive: pairs (until, scale), ascending: up to that share of the steps images are shrunk to that share of
+            their size, which is faster; () for full size throughout. What comes after the last pair has the full size, and
+            so has a training of a single epoch.
         dtype: of the computation, "float32" or "bfloat16"; parameters are float32 always.
 
     Raises:
@@ -89,9 +90,10 @@ class Recipe:
             if getattr(self, field) not in known:
                 raise ValueError(f"`{field}` is {getattr(self, field)!r}; choose {', '.join(known)}")
         untils = [until for until, _ in self.progressive]
-        if untils != sorted(set(untils)) or not all(0 < u <= 1 and 0 < s <= 1 for u, s in self.progressive):
+        if untils != sorted(set(untils)) or not all(0 < u < 1 and 0 < s <= 1 for u, s in self.progressive):
             raise ValueError(
-                f"`progressive` is {self.progressive}; give pairs (until, scale) in (0, 1], ascending in `until`"
+                f"`progressive` is {self.progressive}; give pairs (until, scale), `until` ascending and below 1, so that the "
+                "last steps show images as they will be asked, `scale` in (0, 1]"
             )
 
     def lasting(self, epochs: int) -> "Recipe":
@@ -103,16 +105,21 @@ class Recipe:
         milestones = tuple(round(milestone * epochs / self.epochs) for milestone in self.milestones)
         return dataclasses.replace(self, epochs=epochs, milestones=milestones)
 
-    def scale_of_epoch(self, epoch: int) -> float:
-        """Scale of the images in an epoch, counted from 0.
+    def stretches(self, epoch: int, steps_per_epoch: int) -> list[tuple[int, int, float]]:
+        """Parts of an epoch, counted from 0, in which images have one scale: (first step, step after the last, scale).
 
-        >>> [recipe("fast-cifar").scale_of_epoch(e) for e in range(4)]
-        [0.5, 0.5, 0.75, 1.0]
+        >>> how = recipe("fast-cifar").lasting(2)
+        >>> how.stretches(0, 100), how.stretches(1, 100)
+        ([(0, 100, 0.5)], [(0, 50, 0.75), (50, 100, 1.0)])
         """
-        for until, scale in self.progressive:
-            if epoch < self.epochs - 1 and epoch < round(until * self.epochs):
-                return scale
-        return 1.0
+        begins, ends, found = epoch * steps_per_epoch, (epoch + 1) * steps_per_epoch, []
+        pairs = self.progressive if self.epochs > 1 else ()
+        for until, scale in (*pairs, (1.0, 1.0)):
+            stop = min(round(until * self.epochs * steps_per_epoch), ends) - begins
+            start = found[-1][1] if found else 0
+            if stop > start:
+                found.append((start, stop, scale))
+        return found
 
     def learning_rates(self, steps_per_epoch: int) -> optax.Schedule:
         """Learning rate as a function of the step, counted from 0."""

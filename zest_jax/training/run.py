@@ -5,7 +5,7 @@ import hashlib
 import json
 import time
 import warnings
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -173,13 +173,23 @@ class Run:
     def images_done(self) -> int:
         return self.epoch * self.feed.steps_per_epoch * self.recipe.batch_size
 
-    def plan(self) -> Plan:
-        """What the steps of the coming epoch are compiled from."""
-        scale = self.recipe.scale_of_epoch(self.epoch)
+    def plan(self, scale: float = 1.0) -> Plan:
+        """What steps are compiled from that show images at a share of their size."""
         if self._image_size is None or scale == 1:
             return self._plan
         height, width = self._image_size
         return dataclasses.replace(self._plan, size=(round(height * scale), round(width * scale)))
+
+    def cut(self, first: int, steps: int) -> Iterator[tuple[Plan, int, int]]:
+        """Cut a chunk of the coming epoch, which begins with its step `first`, where the size of the images changes.
+
+        Yields:
+            the plan of a part, and which of the chunk's steps it has: from, up to.
+        """
+        for start, stop, scale in self.recipe.stretches(self.epoch, self.feed.steps_per_epoch):
+            start, stop = max(start - first, 0), min(stop - first, steps)
+            if stop > start:
+                yield self.plan(scale), start, stop
 
     def check(self, metrics: StepMetrics, first: int) -> None:
         """Stop at the first loss that is no number; `first` is the number of the first step of `metrics` in its epoch.

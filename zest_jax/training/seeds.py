@@ -101,12 +101,14 @@ def _finish_together(runs: Sequence[Run], *, progress: bool | None) -> None:
     with progress_bar(name, total, unit="images", show=progress, done=done) as update:
         states = jax.tree.map(lambda *leaves: jnp.stack(leaves), *(run.state for run in runs))
         while runs[0].epoch < epochs:
-            began, plan = time.monotonic(), runs[0].plan()
+            began, steps = time.monotonic(), 0
             parts: list[StepMetrics] = []
             for chunks in zip(*(run.feed.chunks(run.epoch) for run in runs), strict=True):
                 rows = np.stack([rows for _, rows in chunks])
-                states, metrics = train_steps_together(plan, states, chunks[0][0], rows, keys)
-                parts.append(metrics)
+                for plan, start, stop in runs[0].cut(steps, rows.shape[1]):
+                    states, metrics = train_steps_together(plan, states, chunks[0][0], rows[:, start:stop], keys)
+                    parts.append(metrics)
+                steps += rows.shape[1]
             jax.block_until_ready(parts)
             seconds = time.monotonic() - began
             # All are saved after the same epochs, so that all can go on from one; in between their states stay together.
