@@ -115,7 +115,7 @@ class Recipe:
         begins, ends, found = epoch * steps_per_epoch, (epoch + 1) * steps_per_epoch, []
         pairs = self.progressive if self.epochs > 1 else ()
         for until, scale in (*pairs, (1.0, 1.0)):
-            stop = min(round(until * self.epochs * steps_per_epoch), ends) - begins
+            stop = min(int(until * self.epochs * steps_per_epoch), ends) - begins
             start = found[-1][1] if found else 0
             if stop > start:
                 found.append((start, stop, scale))
