@@ -38,7 +38,7 @@ class Options:
     """Where the references come from: training images, as in the paper."""
     n_references: int = 32
     """References; the paper has 128."""
-    n_samples: int = 500
+    n_samples: int = 256
     """Masks per reference; the paper has 1000."""
     seed: int = 0
     """Of references and masks."""

@@ -18,7 +18,7 @@ RESNET20 = ModelConfig(name="resnet20", num_classes=10)
 SHORT = dataclasses.replace(recipe("fast-cifar"), epochs=3, progressive=((0.8, 0.5),))
 CIFAR10 = z.Data(source="cifar10")
 # Whoever reuses a model has less data than its owner.
-FIFTH = z.Data(source="cifar10", share=0.2, seed=1)
+TENTH = z.Data(source="cifar10", share=0.1, seed=1)
 ANIMALS = z.Data(source="cifar10", classes=("bird", "cat", "deer", "dog", "frog"), share=0.2, seed=2)
 ONE_MORE_EPOCH = dataclasses.replace(recipe("fine-tune"), epochs=1)
 FORGOTTEN = tuple(range(16))
@@ -53,13 +53,13 @@ zoo = z.Zoo(
             for share in (10, 50, 100)
         ),
         z.Transfer(
-            name="fine-tuned", of="victim", data=FIFTH, share=100, keep_head=True, recipe=ONE_MORE_EPOCH, seed=15
+            name="fine-tuned", of="victim", data=TENTH, share=100, keep_head=True, recipe=ONE_MORE_EPOCH, seed=15
         ),
         *(
             z.Prune(
                 name=f"pruned-{percent}",
                 of="victim",
-                data=FIFTH,
+                data=TENTH,
                 sparsity=percent / 100,
                 recipe=ONE_MORE_EPOCH,
                 seed=16,

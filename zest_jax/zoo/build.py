@@ -22,6 +22,7 @@ _POLL = 0.2
 _LOG_FILE = "log.txt"
 
 # In the folder of a zoo: one line per build that came to its end, with the time it took.
+COMPILED_FOLDER = ".compiled"
 BUILDS_FILE = "builds.jsonl"
 
 Say = Callable[[str], None]
@@ -51,7 +52,8 @@ def build_zoo(
 
     Each model is made by a process of its own. On CPUs several run at a time, each on its own cores, since training does not
     use two cores twice as well as one; on an accelerator one after the other. What a process prints goes to `log.txt` in
-    the model's folder. An interrupted build goes on where it was left, within a training too.
+    the model's folder. An interrupted build goes on where it was left, within a training too. What is compiled is kept in
+    `.compiled` for all of them, unless JAX_COMPILATION_CACHE_DIR names another folder.
 
     Args:
         config: Python file that defines `zoo`; it is run.
@@ -168,7 +170,9 @@ def _start(entry: Entry, config: Path, root: Path, cores: frozenset[int] | None)
     if cores is not None:
         command += ["--cores", ",".join(map(str, sorted(cores)))]
     with (root / entry.name / _LOG_FILE).open("ab") as log:
-        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        # Most models of a zoo are trained alike: what one process compiles the others need not.
+        environment = {"JAX_COMPILATION_CACHE_DIR": str(root / COMPILED_FOLDER), **os.environ}
+        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment)
     return _Worker(entry, process, cores, time.monotonic())
 
 
