@@ -88,3 +88,42 @@ def tiny_tfds(prepare) -> Path:
     }
     images = [{"image": png(np.full((8, 8, 3), 10 * i, np.uint8)), "label": i % 2} for i in range(6)]
     return prepare("tiny", features, {"train": images, "test": images[:2]})
+
+
+@pytest.fixture
+def audio_feature() -> dict:
+    """What TFDS writes for `tfds.features.Audio(file_format="wav", sample_rate=16000)`, which needs TensorFlow."""
+    return {
+        "pythonClassName": "tensorflow_datasets.core.features.audio_feature.Audio",
+        "audio": {"dtype": "int16", "fileFormat": "wav", "sampleRate": 16000, "shape": {"dimensions": ["-1"]}},
+    }
+
+
+@pytest.fixture
+def tensor_feature() -> dict:
+    """What TFDS writes for a tensor of any number of samples."""
+    return {
+        "pythonClassName": "tensorflow_datasets.core.features.tensor_feature.Tensor",
+        "tensor": {"dtype": "int16", "encoding": "none", "shape": {"dimensions": ["-1"]}},
+    }
+
+
+@pytest.fixture
+def prepare_sounds(prepare, audio_feature):
+    """Function that writes a data set of sounds of the classes "down" and "up" in turn: (name, sounds, audio=feature)."""
+    label = {
+        "pythonClassName": "tensorflow_datasets.core.features.class_label_feature.ClassLabel",
+        "classLabel": {"numClasses": "2"},
+    }
+
+    def make(name, sounds, audio=None):
+        records = [
+            {"audio": sound if isinstance(sound, bytes) else np.asarray(sound, int), "label": i % 2}
+            for i, sound in enumerate(sounds)
+        ]
+        features = {"featuresDict": {"features": {"audio": audio or audio_feature, "label": label}}}
+        folder = prepare(name, features, {"train": records, "test": records[:1]})
+        (folder / "label.labels.txt").write_text("down\nup\n")
+        return folder
+
+    return make

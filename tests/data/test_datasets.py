@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from zest_jax.data import Dataset, dataset_names, known_dataset, load_dataset, load_images
+from zest_jax.data import Dataset, dataset_names, fraction, known_dataset, load_dataset, load_images, of_classes
 from zest_jax.errors import FileFormatError, MissingExtraError
 
 
@@ -61,6 +61,7 @@ def test_what_is_known_fits_together(name):
     assert len(known.mean) == len(known.std)
     assert known.train != known.test
     assert known.num_classes > 1
+    assert (known.rate is not None) == (known.modality == "audio")
 
 
 def test_unknown_name_lists_the_known_ones_and_says_how_to_prepare_it(prepare):
@@ -192,6 +193,19 @@ class TestTexts:
         with pytest.raises(FileFormatError, match="two has the text features answer, question; read are `title`"):
             load_dataset("two")
 
+    def test_bytes_that_are_not_utf8_are_replaced_and_counted(self, prepare):
+        tfds = pytest.importorskip("tensorflow_datasets")
+        stored = [b"good", b"caf\xe9", b"\xf0\x9f cut", "\N{REPLACEMENT CHARACTER} stored".encode()]
+        records = [{"text": text, "label": 0} for text in stored]
+        features = {"text": tfds.features.Text(), "label": tfds.features.ClassLabel(names=["a"])}
+        prepare("plain", features, {"train": records})
+        with pytest.warns(
+            UserWarning, match=r"2 of 4 texts of plain hold bytes that are not UTF-8 .*record 1\)"
+        ) as warned:
+            data = load_dataset("plain")
+        assert len(warned) == 1
+        assert data.inputs.tolist() == [text.decode("utf-8", "replace") for text in stored]
+
     def test_hash_tells_where_texts_end(self):
         def texts(*parts):
             return labelled(2, inputs=np.array(parts, object), modality="text", mean=(), std=())
@@ -200,64 +214,85 @@ class TestTexts:
         assert texts("ab", "c").content_hash == texts("ab", "c").content_hash
 
 
-#: What TFDS writes for `tfds.features.Audio(file_format="wav", sample_rate=16000)`, which needs TensorFlow.
-AUDIO = {
-    "pythonClassName": "tensorflow_datasets.core.features.audio_feature.Audio",
-    "audio": {"dtype": "int16", "fileFormat": "wav", "sampleRate": 16000, "shape": {"dimensions": ["-1"]}},
-}
-LABEL = {
-    "pythonClassName": "tensorflow_datasets.core.features.class_label_feature.ClassLabel",
-    "classLabel": {"numClasses": "2"},
-}
+#: Of the two sounds of `test_resampling_to_the_stored_rate_changes_nothing`, as version 0.1 computed it.
+SPEECH_HASH = "91e620f29b896e2bb10af28673471329e74e702df26f516e6f4e4bf9b417559a"
 
 
 class TestSounds:
-    def words(self, prepare, sounds, name="speech_commands", audio=None):
-        records = [{"audio": sound, "label": i % 2} for i, sound in enumerate(sounds)]
-        features = {"featuresDict": {"features": {"audio": audio or AUDIO, "label": LABEL}}}
-        folder = prepare(name, features, {"train": records, "test": records[:1]})
-        (folder / "label.labels.txt").write_text("down\nup\n")
-        return folder
-
-    def test_sounds_are_padded_and_cut_to_one_length(self, prepare):
+    def test_sounds_are_padded_and_cut_to_one_length(self, prepare_sounds):
         sounds = [np.arange(-3, 4), np.array([32767, -32768]), np.arange(1, 20_000)]
-        folder = self.words(prepare, sounds)
+        folder = prepare_sounds("speech_commands", sounds)
         data = load_dataset("speech_commands")
         assert (data.inputs.shape, data.inputs.dtype, data.modality) == ((3, 16000), np.int16, "audio")
         assert data.inputs[0, :8].tolist() == [-3, -2, -1, 0, 1, 2, 3, 0]
         assert data.inputs[1, :3].tolist() == [32767, -32768, 0]
         assert data.inputs[2, -1] == 16000
         assert (data.class_names, data.mean, data.std) == (("down", "up"), (0.0,), (1.0,))
-        assert data.labels.tolist() == [0, 1, 0]
+        assert (data.labels.tolist(), data.rate) == ([0, 1, 0], 16000)
         assert load_dataset(folder, size=4, split="train[1:]").inputs.tolist() == [[32767, -32768, 0, 0], [1, 2, 3, 4]]
         assert "tensorflow" not in sys.modules
 
-    def test_plain_tensor_of_an_unknown_set_takes_the_longest(self, prepare):
-        tensor = {
-            "pythonClassName": "tensorflow_datasets.core.features.tensor_feature.Tensor",
-            "tensor": {"dtype": "int16", "encoding": "none", "shape": {"dimensions": ["5"]}},
-        }
-        self.words(prepare, [np.arange(5)] * 3, "beeps", tensor)
-        assert load_dataset("beeps").inputs.tolist() == [[0, 1, 2, 3, 4]] * 3
+    def test_plain_tensor_of_an_unknown_set_takes_the_longest(self, prepare_sounds, tensor_feature):
+        prepare_sounds("beeps", [np.arange(5)] * 3, tensor_feature)
+        data = load_dataset("beeps")
+        assert (data.inputs.tolist(), data.rate) == ([[0, 1, 2, 3, 4]] * 3, None)
+        with pytest.raises(ValueError, match="the sample rate of beeps is not known: .* without `rate`"):
+            load_dataset("beeps", rate=8000)
 
-    def test_what_cannot_be_read_is_said(self, prepare):
-        self.words(prepare, [np.arange(5), np.array([40_000])], "loud")
+    def test_resampled_sounds_are_as_long_as_before(self, prepare_sounds):
+        wave = np.rint(16000 * np.sin(2 * np.pi * 440 * np.arange(12_000) / 16000)).astype(int)
+        prepare_sounds("speech_commands", [wave, wave[:5000]])
+        data = load_dataset("speech_commands", rate=8000)
+        assert (data.inputs.shape, data.inputs.dtype, data.rate) == ((2, 8000), np.int16, 8000)
+        expected = 16000 * np.sin(2 * np.pi * 440 * np.arange(6000) / 8000)
+        np.testing.assert_allclose(data.inputs[0, 50:5950], expected[50:-50], atol=160)
+        assert not data.inputs[0, 6000:].any()
+        assert not data.inputs[1, 2500:].any()
+        assert load_dataset("speech_commands", rate=8000, size=100).inputs.shape == (2, 100)
+        np.testing.assert_array_equal(load_dataset("speech_commands", rate=11025).inputs.shape, (2, 11025))
+        assert of_classes(data, ["up"]).rate == data.take([1]).rate == fraction(data, 0.5, 0).rate == 8000
+
+    def test_resampling_to_the_stored_rate_changes_nothing(self, prepare_sounds):
+        prepare_sounds("speech_commands", [np.arange(500), np.arange(-700, 0)])
+        stored = load_dataset("speech_commands")
+        # Fixed, so that what models were trained on before can still be told to be the same.
+        assert stored.content_hash == SPEECH_HASH
+        assert load_dataset("speech_commands", rate=16000).content_hash == SPEECH_HASH
+        assert dataclasses.replace(stored, rate=None).content_hash == SPEECH_HASH
+        assert load_dataset("speech_commands", rate=8000).content_hash != SPEECH_HASH
+
+    def test_set_prepared_at_another_rate_is_as_long_as_it_is_known_to_be(self, prepare_sounds, audio_feature):
+        audio_feature["audio"]["sampleRate"] = "8000"
+        prepare_sounds("speech_commands", [np.arange(500)], audio_feature)
+        data = load_dataset("speech_commands")
+        assert (data.inputs.shape, data.rate) == ((1, 8000), 8000)
+        assert load_dataset("speech_commands", rate=16000).inputs.shape == (1, 16000)
+
+    def test_rates_are_for_sounds(self, tiny_tfds, prepare_sounds):
+        with pytest.raises(ValueError, match="`rate` is 8000, but tiny holds images; leave `rate` out"):
+            load_dataset("tiny", rate=8000)
+        prepare_sounds("speech_commands", [np.arange(500)])
+        with pytest.raises(ValueError, match="`rate` is 8; give samples per second"):
+            load_dataset("speech_commands", rate=8)
+
+    def test_what_cannot_be_read_is_said(self, prepare_sounds, audio_feature):
+        prepare_sounds("loud", [np.arange(5), np.array([40_000])])
         with pytest.raises(FileFormatError, match="record 1 of loud .*from 40000 to 40000; only sounds of 16 bits"):
             load_dataset("loud")
-        self.words(prepare, [b"RIFF"], "packed")
+        prepare_sounds("packed", [b"RIFF"])
         with pytest.raises(FileFormatError, match="record 0 of packed .*not stored as integers"):
             load_dataset("packed")
-        stereo = {**AUDIO, "audio": {"shape": {"dimensions": ["-1", "2"]}}}
-        self.words(prepare, [np.arange(6)], "stereo", stereo)
-        with pytest.raises(FileFormatError, match=r"record 0 of stereo .*its shape is \[-1, 2\]; only .* one channel"):
+        audio_feature["audio"]["shape"] = {"dimensions": ["-1", "2"]}
+        prepare_sounds("stereo", [np.arange(6)], audio_feature)
+        with pytest.raises(FileFormatError, match="the sounds of stereo have 2 channels; one is needed to train on"):
             load_dataset("stereo")
         with pytest.raises(ValueError, match=r"`size` is \(4, 4\); for sounds give the number of samples"):
             load_dataset("loud", size=(4, 4))
         with pytest.raises(ValueError, match="loud has no split 'tset'; it has train, test"):
             load_dataset("loud", split="tset")
 
-    def test_missing_extra_is_named(self, prepare, monkeypatch):
-        self.words(prepare, [np.arange(5)])
+    def test_missing_extra_is_named(self, prepare_sounds, monkeypatch):
+        prepare_sounds("speech_commands", [np.arange(5)])
         monkeypatch.setitem(sys.modules, "tensorflow_datasets", None)
         with pytest.raises(MissingExtraError, match=r'pip install "zest_jax\[data\]"'):
             load_dataset("speech_commands")
@@ -305,6 +340,10 @@ def test_taking_rows_keeps_everything_else():
         ({"class_names": ("cat",)}, "labels from 0 to 1 but 1 class names"),
         ({"mean": (0.5,)}, "has 1 means and 3 standard deviations; 3 of each are needed"),
         ({"std": (0.5, 0.0, 0.5)}, "all must be above 0"),
+        (
+            {"rate": 8000},
+            r"pets \(image\) has the rate 8000; give samples per second for sounds, and None for all else",
+        ),
         ({"inputs": np.zeros((0, 4, 4, 3), np.uint8), "labels": np.zeros(0, np.int32)}, "pets holds no inputs"),
     ],
 )

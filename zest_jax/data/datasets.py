@@ -6,90 +6,22 @@ import hashlib
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 
-from zest_jax.data.images import kind_of_source, load_images
+from zest_jax.data.images import load_images
+from zest_jax.data.known import KnownDataset, Modality, dataset_names, known_dataset
+from zest_jax.data.modality import modality_of
 from zest_jax.data.reading import Color, ReadOptions
-from zest_jax.data.sounds import described_features, load_sounds
-from zest_jax.data.texts import load_texts
-from zest_jax.data.tfds import locate
+from zest_jax.data.resampling import checked_rate, resampled_length
+from zest_jax.data.sound_records import load_sounds, open_sounds
+from zest_jax.data.sounds import load_sound_pool
+from zest_jax.data.text_records import load_texts
+from zest_jax.data.texts import load_text_pool
+from zest_jax.data.tfds import is_tfds_folder, locate
 from zest_jax.errors import FileFormatError
 
-Modality = Literal["image", "text", "audio"]
-
-_IMAGENET_MEAN, _IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class KnownDataset:
-    """What is known of a data set before it is read.
-
-    Attributes:
-        name: its TFDS name.
-        modality: "image", "text" or "audio".
-        num_classes: how many classes it has.
-        mean, std: per channel, for pixels in [0, 1] and samples in [-1, 1]; empty for texts. CIFAR's and MNIST's are
-            those of their training pixels; photographs have ImageNet's, which models trained on it expect.
-        train, test: the splits to train and to measure accuracy on.
-        size: pixels to which images of many sizes are brought, or samples of a sound; None where all have one size.
-    """
-
-    name: str
-    modality: Modality
-    num_classes: int
-    mean: tuple[float, ...] = ()
-    std: tuple[float, ...] = ()
-    train: str = "train"
-    test: str = "test"
-    size: int | None = None
-
-
-_KNOWN = {
-    known.name: known
-    for known in (
-        KnownDataset(
-            name="cifar10",
-            modality="image",
-            num_classes=10,
-            mean=(0.4914, 0.4822, 0.4465),
-            std=(0.2470, 0.2435, 0.2616),
-        ),
-        KnownDataset(
-            name="cifar100",
-            modality="image",
-            num_classes=100,
-            mean=(0.5071, 0.4865, 0.4409),
-            std=(0.2673, 0.2564, 0.2762),
-        ),
-        KnownDataset(name="mnist", modality="image", num_classes=10, mean=(0.1307,), std=(0.3081,)),
-        # The labels of ImageNet's split "test" are not public.
-        KnownDataset(
-            name="imagenet2012",
-            modality="image",
-            num_classes=1000,
-            mean=_IMAGENET_MEAN,
-            std=_IMAGENET_STD,
-            test="validation",
-            size=224,
-        ),
-        KnownDataset(
-            name="oxford_flowers102",
-            modality="image",
-            num_classes=102,
-            mean=_IMAGENET_MEAN,
-            std=_IMAGENET_STD,
-            size=224,
-        ),
-        KnownDataset(
-            name="stanford_dogs", modality="image", num_classes=120, mean=_IMAGENET_MEAN, std=_IMAGENET_STD, size=224
-        ),
-        KnownDataset(name="ag_news_subset", modality="text", num_classes=4),
-        # One second at 16 kHz; ten words, silence and unknown.
-        KnownDataset(name="speech_commands", modality="audio", num_classes=12, mean=(0.0,), std=(1.0,), size=16000),
-    )
-}
+__all__ = ["Dataset", "KnownDataset", "Modality", "channel_scales", "dataset_names", "known_dataset", "load_dataset"]
 
 
 @dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
@@ -105,6 +37,7 @@ class Dataset:
         std: per channel, on the same scale, above 0.
         modality: "image", "text" or "audio".
         name: what the data set is called, such as "cifar10".
+        rate: samples per second of sounds, in Hz; None where it is not known, and for images and texts.
 
     Raises:
         ValueError: when made of values that do not fit together.
@@ -123,6 +56,7 @@ class Dataset:
     std: tuple[float, ...]
     modality: Modality = "image"
     name: str
+    rate: int | None = None
 
     def __post_init__(self) -> None:
         if len(self.inputs) == 0:
@@ -146,6 +80,11 @@ class Dataset:
             )
         if not all(value > 0 for value in self.std):
             raise ValueError(f"the standard deviations of {self.name} are {self.std}; all must be above 0")
+        if self.rate is not None and (self.modality != "audio" or self.rate < 1):
+            raise ValueError(
+                f"{self.name} ({self.modality}) has the rate {self.rate}; give samples per second for sounds, and None for "
+                "all else"
+            )
 
     def __len__(self) -> int:
         return len(self.inputs)
@@ -181,34 +120,12 @@ class Dataset:
         return dataclasses.replace(self, inputs=self.inputs[chosen], labels=self.labels[chosen])
 
 
-def dataset_names() -> tuple[str, ...]:
-    """Names of the data sets whose splits, sizes and scales are known.
-
-    >>> "cifar10" in dataset_names()
-    True
-    """
-    return tuple(_KNOWN)
-
-
-def known_dataset(name: str) -> KnownDataset:
-    """What is known of a data set.
-
-    Raises:
-        ValueError: it is none of `dataset_names`.
-
-    >>> known_dataset("imagenet2012").test
-    'validation'
-    """
-    if name not in _KNOWN:
-        raise ValueError(f"no data set {name!r} is known; known are {', '.join(_KNOWN)}")
-    return _KNOWN[name]
-
-
 def load_dataset(
     source: str | os.PathLike[str],
     *,
     split: str = "train",
     size: int | tuple[int, int] | None = None,
+    rate: int | None = None,
     limit: int | None = None,
     seed: int | None = None,
     progress: bool | None = False,
@@ -221,21 +138,25 @@ def load_dataset(
             classes have names, `class_names`. Nothing is downloaded, and TensorFlow is not needed.
         split: of a data set or .npz file with several, unless `source` names one.
         size: pixels, of a square or (height, width), to which images are brought as `load_images` does; for sounds, how
-            many samples are kept. None: what the set is known to need (`known_dataset`), or else what is stored.
+            many samples are kept (at `rate`, if one is given). None: what the set is known to need (`known_dataset`), or
+            else what is stored.
+        rate: samples per second, in Hz, to which sounds are resampled: 8000 for M5 as in the paper. None leaves them as
+            they are stored.
         limit: read at most this many.
         seed: None reads the first `limit`, a number that many random ones.
         progress: show a bar on stderr; None: when stderr is a terminal.
 
     Sets that are not known by name get mean and std from all pixels of the rows read, per channel (a channel that never
     changes gets std 1). Read a test set with the mean and std of its training set: `dataclasses.replace`. Classes without
-    names are called "0", "1", ... up to the highest that occurs.
+    names are called "0", "1", ... up to the highest that occurs. Bytes of a text that are not UTF-8 become U+FFFD, with a
+    warning that counts such texts.
 
     Raises:
         FileNotFoundError: there is no such file, folder or prepared data set.
         FileFormatError: something in it cannot be read, or it has no labels.
         MissingExtraError: a TFDS data set is given and tensorflow-datasets is not installed.
-        ValueError: an argument is out of range, the images have different sizes and `size` is None, or they would take
-            more memory than is reasonable without a `limit`.
+        ValueError: an argument is out of range, the images have different sizes and `size` is None, they would take more
+            memory than is reasonable without a `limit`, or sounds whose rate is not known are to be resampled.
 
     >>> import tempfile
     >>> folder = tempfile.TemporaryDirectory()
@@ -248,23 +169,39 @@ def load_dataset(
     try:
         modality, name = _recognised(source, split)
     except FileNotFoundError as error:
-        raise FileNotFoundError(f"{error}. Data sets known by name: {', '.join(_KNOWN)}") from error
-    known = _KNOWN.get(name)
-    size = size if size is not None or known is None else known.size
+        raise FileNotFoundError(f"{error}. Data sets known by name: {', '.join(dataset_names())}") from error
+    rate = checked_rate(rate)
+    if rate is not None and modality != "audio":
+        raise ValueError(f"`rate` is {rate}, but {source} holds {modality}s; leave `rate` out: only sounds have one")
+    known = known_dataset(name) if name in dataset_names() else None
+    final_rate: int | None = None
     mean_std: tuple[tuple[float, ...], tuple[float, ...]] | None = (known.mean, known.std) if known else None
     if modality == "image":
         color: Color = "auto" if known is None else "grey" if len(known.mean) == 1 else "rgb"
+        size = size if size is not None or known is None else known.size
         pool = load_images(source, size=size, split=split, limit=limit, seed=seed, color=color, progress=progress)
         inputs, labels, class_names = pool.images, pool.labels, pool.class_names
         mean_std = mean_std or channel_scales(inputs)
     else:
         options = ReadOptions(split=split, limit=limit, seed=seed, progress=progress)
         if modality == "text":
-            inputs, labels, class_names = load_texts(str(source), options)
+            if _is_prepared(source):
+                inputs, labels, class_names = load_texts(str(source), options)
+            else:
+                texts = load_text_pool(source, limit=limit, seed=seed, progress=progress)
+                inputs, labels, class_names = texts.texts, texts.labels, texts.class_names
             mean_std = (), ()
-        else:
-            inputs, labels, class_names = load_sounds(str(source), _samples(size), options)
+        elif not _is_prepared(source):
+            inputs, labels, class_names, final_rate = _sound_files(source, _samples(size), rate, options)
             mean_std = (0.0,), (1.0,)
+        else:
+            samples = _samples(size)
+            opened = open_sounds(str(source), split)
+            final_rate = rate or opened.rate
+            if samples is None and known and known.size and known.rate and final_rate:
+                samples = resampled_length(known.size, known.rate, final_rate)
+            inputs, labels = load_sounds(opened, samples, rate, options)
+            class_names, mean_std = opened.class_names, ((0.0,), (1.0,))
     if labels is None:
         raise FileFormatError(
             f"{source} has no labels: put images into one sub-folder per class, store `labels` in an .npz file, or choose "
@@ -283,6 +220,7 @@ def load_dataset(
         std=mean_std[1],
         modality=modality,
         name=name,
+        rate=final_rate,
     )
 
 
@@ -314,16 +252,28 @@ def channel_scales(images: np.ndarray) -> tuple[tuple[float, ...], tuple[float, 
 
 def _recognised(source: str | os.PathLike[str], split: str) -> tuple[Modality, str]:
     """What a source holds, and what it is called."""
-    if kind_of_source(source) != "tfds":
-        return "image", Path(source).expanduser().resolve().stem
-    located = locate(str(source), split)
-    features = described_features(located.folder)
-    kinds = {kind for kind, _ in features.values()}
-    if "Image" in kinds:
-        return "image", located.name
-    if "audio" in features:
-        return "audio", located.name
-    return "text" if "Text" in kinds else "image", located.name
+    modality = modality_of(source, split)
+    if _is_prepared(source):
+        return modality, locate(str(source), split).name
+    return modality, Path(source).expanduser().resolve().stem
+
+
+def _is_prepared(source: str | os.PathLike[str]) -> bool:
+    """Whether a source is a data set of TFDS, and not a file or folder of the user's."""
+    path = Path(source).expanduser()
+    return not path.exists() or is_tfds_folder(path)
+
+
+def _sound_files(
+    source: str | os.PathLike[str], samples: int | None, rate: int | None, options: ReadOptions
+) -> tuple[np.ndarray, np.ndarray | None, tuple[str, ...] | None, int]:
+    """Sounds of a folder as a data set holds them: int16, labels, class names, rate."""
+    pool = load_sound_pool(source, rate=rate, limit=options.limit, seed=options.seed, progress=options.progress)
+    assert pool.rate is not None  # files tell theirs
+    sounds = np.rint(pool.sounds * 32768).clip(-32768, 32767).astype(np.int16)
+    if samples is not None:
+        sounds = np.pad(sounds, ((0, 0), (0, max(samples - sounds.shape[1], 0))))[:, :samples]
+    return sounds, pool.labels, pool.class_names, pool.rate
 
 
 def _samples(size: int | tuple[int, int] | None) -> int | None:

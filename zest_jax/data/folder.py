@@ -3,7 +3,7 @@
 import functools
 import os
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -40,7 +40,7 @@ def load_folder(folder: Path, options: ReadOptions) -> ImageSet:
     paths = find_images(folder)
     if not paths:
         raise FileFormatError(
-            f"{folder} holds no images{_what_else(folder)}; image files end in {', '.join(sorted(IMAGE_ENDINGS))}"
+            f"{folder} holds no images{what_else(folder)}; image files end in {', '.join(sorted(IMAGE_ENDINGS))}"
         )
     labels, class_names = folder_classes(folder, paths)
     rows = options.rows(len(paths))
@@ -83,7 +83,12 @@ def load_folder(folder: Path, options: ReadOptions) -> ImageSet:
 
 
 def find_images(folder: Path) -> list[Path]:
-    """List the image files under a folder, sorted; hidden files and folders are passed over, links are followed."""
+    """List the image files under a folder, as `find_files` does."""
+    return find_files(folder, IMAGE_ENDINGS)
+
+
+def find_files(folder: Path, endings: Set[str]) -> list[Path]:
+    """List the files under a folder with an ending, sorted; hidden files and folders are passed over, links are followed."""
     found, seen = [], set()
     for root, folders, files in os.walk(folder, followlinks=True):
         real = os.path.realpath(root)
@@ -95,13 +100,13 @@ def find_images(folder: Path) -> list[Path]:
         found += [
             Path(root, name)
             for name in files
-            if not name.startswith(".") and os.path.splitext(name)[1].lower() in IMAGE_ENDINGS
+            if not name.startswith(".") and os.path.splitext(name)[1].lower() in endings
         ]
     return sorted(found)
 
 
 def folder_classes(folder: Path, paths: list[Path]) -> tuple[np.ndarray | None, tuple[str, ...] | None]:
-    """Take the first sub-folder of each image as its class, if all images lie in sub-folders."""
+    """Take the first sub-folder of each file as its class, if all files lie in sub-folders."""
     parts = [path.relative_to(folder).parts for path in paths]
     if any(len(part) == 1 for part in parts):
         return None, None
@@ -169,7 +174,8 @@ def _reason(error: BaseException) -> str:
     return str(error) or type(error).__name__
 
 
-def _what_else(folder: Path) -> str:
+def what_else(folder: Path) -> str:
+    """Tell, for an error, what files a folder holds where none of those looked for are there."""
     endings = Counter(path.suffix.lower() or "no ending" for path in folder.iterdir() if path.is_file())
     if not endings:
         return ""

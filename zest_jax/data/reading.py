@@ -57,7 +57,7 @@ class ReadOptions:
 
     def __post_init__(self) -> None:
         if self.limit is not None and self.limit < 1:
-            raise ValueError(f"`limit` is {self.limit}; read at least 1 image, or give None for all")
+            raise ValueError(f"`limit` is {self.limit}; read at least 1, or give None for all")
         if self.color not in ("auto", "rgb", "grey"):
             raise ValueError(f"`color` is {self.color!r}; choose 'auto', 'rgb' or 'grey'")
 

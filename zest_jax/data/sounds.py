@@ -1,136 +1,117 @@
-"""Sounds from data sets in the format of TensorFlow Datasets, read without TensorFlow.
-
-tensorflow-datasets cannot even open a data set with its Audio feature where TensorFlow is missing, although the samples
-are stored as plain numbers. So the records are parsed here.
-"""
+"""Read the pool of sounds from which references are chosen: a folder of files, or a TFDS data set."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Literal
 
 import numpy as np
 
-from zest_jax.data.reading import ReadOptions
-from zest_jax.data.tfds import import_failed, label_feature, locate, no_such_split, read_json
+from zest_jax.data.reading import OnSkip, ReadOptions
+from zest_jax.data.resampling import checked_rate
+from zest_jax.data.sound_files import SOUND_ENDINGS, load_sound_folder
+from zest_jax.data.sound_records import SoundRecords, open_sounds, unknown_rate
+from zest_jax.data.sound_set import Channels, SoundOptions, SoundSet, StoredSound, sound_set
+from zest_jax.data.tfds import is_tfds_folder, is_tfds_name, not_found
 from zest_jax.errors import FileFormatError
-from zest_jax.progress import progress_bar
 
-_BLOCK = 512
-_FEATURE = "audio"
+__all__ = ["SoundSet", "kind_of_sound_source", "load_sound_pool"]
+
+SoundSource = Literal["folder", "tfds"]
 
 
-def load_sounds(
-    source: str, samples: int | None, options: ReadOptions
-) -> tuple[np.ndarray, np.ndarray | None, tuple[str, ...] | None]:
-    """Read the sounds of a prepared data set as int16 [N, samples], their classes int64 [N], and class names.
+def load_sound_pool(
+    source: str | os.PathLike[str],
+    *,
+    rate: int | None = None,
+    seconds: float | None = None,
+    channels: Channels = "mono",
+    split: str = "train",
+    limit: int | None = None,
+    seed: int | None = None,
+    skip_bad: bool = False,
+    on_skip: OnSkip | None = None,
+    progress: bool | None = False,
+) -> SoundSet:
+    """Read sounds as one array, each of which a model can be asked about.
 
-    Shorter sounds are followed by silence, longer ones lose their end; None takes the longest of those read.
+    Bad are sounds that are silent (all samples that are used are equal), shorter than 10 ms, cut off or damaged, of several
+    channels (unless `channels` says what to do), with samples that are NaN, infinite or outside [-1, 1] by more than 0.001,
+    and files in other formats than WAV and FLAC.
+
+    Args:
+        source: one of
+            a folder of .wav and .flac files, searched in depth and sorted by path; sub-folders are classes;
+            the name of a data set prepared by TensorFlow Datasets ("speech_commands", "speech_commands:test"), or its
+            folder, with sounds of 16 bits. TensorFlow itself is not needed.
+        rate: samples per second that the models expect, in Hz; sounds of another rate are resampled (and counted, in
+            `SoundSet.resampled`). None: all sounds must have one rate.
+        seconds: length; longer sounds lose their end, shorter ones are followed by silence. None: that of the longest.
+        channels: "mono" takes sounds of one channel and no others, "mix" the mean of all channels, "first" the first.
+        split: of a data set with several, unless `source` names one.
+        limit: read at most this many, bad ones included.
+        seed: None reads the first `limit`, a number that many random ones.
+        skip_bad: leave bad sounds out, instead of raising an error that counts them and names the first.
+        on_skip: called with the name and what is wrong, for every sound left out.
+        progress: show a bar on stderr; None: when stderr is a terminal.
 
     Raises:
-        FileFormatError: the samples are not integers of 16 bits in one channel, or a record cannot be read.
+        FileNotFoundError: there is no such folder or prepared data set.
+        FileFormatError: the source cannot be read, holds no sounds, or some are bad.
+        MissingExtraError: soundfile, or for TFDS data sets tensorflow-datasets, is not installed.
+        ValueError: an argument is out of range; the files have several rates and `rate` is None; `rate` or `seconds` is
+            given and a data set does not tell its rate; or the sounds together would not fit in memory.
+
+    >>> import tempfile, wave
+    >>> folder = tempfile.TemporaryDirectory()
+    >>> for i, name in enumerate(["down", "up"]):
+    ...     Path(folder.name, name).mkdir()
+    ...     with wave.open(str(Path(folder.name, name, "a.wav")), "wb") as file:
+    ...         file.setparams((1, 2, 16000, 0, "NONE", ""))
+    ...         file.writeframes(np.arange(400 * (i + 1), dtype="<i2").tobytes())
+    >>> pool = load_sound_pool(folder.name, rate=8000)
+    >>> pool.sounds.shape, pool.rate, pool.resampled, pool.labels.tolist(), pool.class_names
+    ((2, 400), 8000, 2, [0, 1], ('down', 'up'))
+    >>> folder.cleanup()
     """
-    located = locate(source, options.split)
-    features = described_features(located.folder)
-    label = label_feature({name: kind for name, (kind, _) in features.items()})
-    if _FEATURE not in features:
-        raise FileFormatError(f"{source} has no feature `{_FEATURE}`; its features: {', '.join(features) or '(none)'}")
-    records = _open(located.folder, located.split, source)
-    rows = options.rows(len(records))
-    sounds: list[np.ndarray] = []
-    labels = np.zeros(len(rows), np.int64)
-    with progress_bar(f"reading {source}", len(rows), unit="sounds", show=options.progress) as update:
-        for i, row in enumerate(rows):
-            try:
-                fields = _fields(records[int(row)])
-                sounds.append(_sound(fields[_FEATURE], features[_FEATURE][1]))
-                labels[i] = fields[label].int64_list.value[0] if label else 0
-            except Exception as error:
-                raise FileFormatError(f"record {row} of {source} cannot be read ({error})") from error
-            if (i + 1) % _BLOCK == 0 or i + 1 == len(rows):
-                update(i + 1)
-    inputs = np.zeros((len(rows), samples or max(map(len, sounds))), np.int16)
-    for i, sound in enumerate(sounds):
-        cut = sound[: inputs.shape[1]]
-        inputs[i, : len(cut)] = cut
-    return inputs, labels if label else None, _class_names(located.folder, label)
+    options = ReadOptions(split=split, limit=limit, seed=seed, skip_bad=skip_bad, on_skip=on_skip, progress=progress)
+    wanted = SoundOptions(rate=checked_rate(rate), seconds=seconds, channels=channels)
+    if kind_of_sound_source(source) == "folder":
+        return load_sound_folder(Path(source).expanduser(), wanted, options)
+    opened = open_sounds(str(source), split)
+    if opened.rate is None and (rate is not None or seconds is not None):
+        raise unknown_rate(str(source))
+    rows = options.rows(len(opened.records))
+    return sound_set(_stored(opened, rows), len(rows), str(source), wanted, options, opened.class_names)
 
 
-def described_features(folder: Path) -> dict[str, tuple[str, Mapping[str, Any]]]:
-    """Kind ("Image", "Text", "Audio", "Tensor", ...) and settings of each feature, without tensorflow-datasets."""
-    described = read_json(folder / "features.json").get("featuresDict", {}).get("features", {})
-    found = {}
-    for name, feature in described.items():
-        kind = str(feature.get("pythonClassName", "")).rpartition(".")[2]
-        settings = next((value for key, value in feature.items() if key != "pythonClassName"), {})
-        found[name] = (kind, settings)
-    return found
+def kind_of_sound_source(source: str | os.PathLike[str]) -> SoundSource:
+    """Say how `load_sound_pool` will read a source.
+
+    Raises:
+        FileNotFoundError, FileFormatError: see `load_sound_pool`.
+    """
+    path = Path(source).expanduser()
+    if not path.exists():
+        if is_tfds_name(str(source)):
+            return "tfds"
+        raise not_found(str(source))
+    if path.is_dir():
+        return "tfds" if is_tfds_folder(path) else "folder"
+    if path.suffix.lower() in SOUND_ENDINGS:
+        raise FileFormatError(f"{path} is a single sound; give the folder that holds the sounds ({path.parent})")
+    raise FileFormatError(
+        f"{path} holds no sounds that can be read: give a folder of .wav or .flac files, or the name of a TFDS data set"
+    )
 
 
-def _open(folder: Path, split: str, source: str) -> Any:
-    """The records of a split as they are stored; `split` may be a slice, as everywhere in TFDS."""
-    info = read_json(folder / "dataset_info.json")
-    if info.get("fileFormat") != "array_record":
-        raise FileFormatError(
-            f"{source} ({folder}) is not stored as array_record, the format that is read without TensorFlow; prepare it "
-            "again with `tfds.builder(..., file_format='array_record').download_and_prepare()`"
-        )
-    try:
-        import tensorflow_datasets as tfds
-        from array_record.python.array_record_data_source import ArrayRecordDataSource
-        from etils import epath
-
-        splits = tfds.core.SplitDict(
-            [
-                tfds.core.SplitInfo(
-                    name=entry["name"],
-                    shard_lengths=[int(n) for n in entry["shardLengths"]],
-                    num_bytes=int(entry.get("numBytes", 0)),
-                    filename_template=tfds.core.ShardedFileTemplate(
-                        data_dir=epath.Path(os.fspath(folder)),
-                        dataset_name=info["name"],
-                        split=entry["name"],
-                        filetype_suffix="array_record",
-                        template=entry.get("filepathTemplate") or "{DATASET}-{SPLIT}.{FILEFORMAT}-{SHARD_X_OF_Y}",
-                    ),
-                )
-                for entry in info["splits"]
-            ]
-        )
+def _stored(opened: SoundRecords, rows: np.ndarray) -> Iterator[StoredSound]:
+    for row in rows:
+        name = f"{opened.source} record {row}"
         try:
-            files: Any = splits[split].file_instructions
-        except (KeyError, ValueError) as error:
-            raise no_such_split(source, split, splits) from error
-        if not files:
-            raise FileFormatError(f"split {split!r} of {source} is empty; choose another")
-        return ArrayRecordDataSource(files)
-    except ImportError as error:
-        raise import_failed(error, source) from error
-
-
-def _fields(record: bytes) -> Mapping[str, Any]:
-    from tensorflow_datasets.proto import tf_example_pb2
-
-    # The module is filled in when it is imported, which a type checker does not see.
-    example: Any = tf_example_pb2
-    return example.Example.FromString(record).features.feature
-
-
-def _sound(field: Any, settings: Mapping[str, Any]) -> np.ndarray:
-    dimensions = settings.get("shape", {}).get("dimensions", [])
-    if len(dimensions) > 1:
-        raise ValueError(f"its shape is [{', '.join(map(str, dimensions))}]; only sounds of one channel are read")
-    if not field.int64_list.value:
-        raise ValueError("its samples are not stored as integers; only decoded sounds of 16 bits are read")
-    samples = np.array(field.int64_list.value, np.int64)
-    low, high = int(samples.min()), int(samples.max())
-    if low < -(2**15) or high >= 2**15:
-        raise ValueError(f"its samples go from {low} to {high}; only sounds of 16 bits are read")
-    return samples.astype(np.int16)
-
-
-def _class_names(folder: Path, label: str | None) -> tuple[str, ...] | None:
-    file = folder / f"{label}.labels.txt"
-    if label is None or not file.is_file():
-        return None
-    return tuple(name.strip() for name in file.read_text(encoding="utf-8").split("\n") if name.strip())
+            samples, label = opened.read(int(row))
+        except Exception as error:
+            yield StoredSound(name, fault=f"it cannot be read ({error})")
+        else:
+            floats = samples.astype(np.float32) / 2**15
+            yield StoredSound(name, floats, opened.rate, label if opened.label else None)

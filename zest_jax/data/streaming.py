@@ -8,9 +8,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from zest_jax.data.datasets import dataset_names, known_dataset
 from zest_jax.data.folder import decode_file, find_images, folder_classes
 from zest_jax.data.images import kind_of_source
+from zest_jax.data.known import dataset_names, known_dataset
 from zest_jax.data.reading import Size, as_size
 from zest_jax.data.tfds import decode_image, locate, open_images
 from zest_jax.errors import FileFormatError, missing_extra

@@ -1,7 +1,9 @@
 """Texts to token ids: words of the training texts by frequency, with Hugging Face's `tokenizers`."""
 
+import functools
+import hashlib
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -10,10 +12,20 @@ from zest_jax.errors import missing_extra
 PADDING, UNKNOWN = "[PAD]", "[UNK]"
 
 
-class Tokenizer:
-    """Words in lower case and signs, numbered by frequency; 0 is padding, 1 an unknown word.
+class Token(NamedTuple):
+    """A piece of a text: its id, and where it stands, text[start:stop]."""
 
-    Made by `Tokenizer.of_texts`; `to_json` and `from_json` store it.
+    id: int
+    start: int
+    stop: int
+
+
+class Tokenizer:
+    """Turns texts into token ids; two with the same settings and vocabulary are equal.
+
+    Made by `Tokenizer.of_texts`: words in lower case and signs, numbered by frequency; 0 is padding, 1 an unknown word.
+    `to_json` and `from_json` store it. Any `tokenizers.Tokenizer` of Hugging Face can be given as well, if it pads and
+    truncates to one length.
 
     >>> tokenizer = Tokenizer.of_texts(["A cat sat.", "A dog sat!"], vocabulary=6, length=4)
     >>> tokenizer.encode(["a bird sat", ""]).tolist()
@@ -21,7 +33,46 @@ class Tokenizer:
     """
 
     def __init__(self, tokenizer: Any) -> None:
+        """Take a `tokenizers.Tokenizer`.
+
+        Raises:
+            ValueError: it does not pad and truncate at the end, to one length.
+        """
+        padding, truncation = tokenizer.padding, tokenizer.truncation
+        if not padding or not truncation or padding["length"] != truncation["max_length"]:
+            raise ValueError(
+                "the tokenizer does not bring texts to one length; call its `enable_padding(length=...)` and "
+                "`enable_truncation(...)` with the length that the model takes"
+            )
+        if padding["direction"] != "right" or truncation["direction"] != "right":
+            raise ValueError("the tokenizer pads or truncates at the beginning; only the end is supported")
         self._tokenizer = tokenizer
+
+    @property
+    def length(self) -> int:
+        """Tokens that a text is brought to."""
+        return self._tokenizer.padding["length"]
+
+    @property
+    def padding_id(self) -> int:
+        """What fills up short texts."""
+        return self._tokenizer.padding["pad_id"]
+
+    @property
+    def vocabulary(self) -> int:
+        """Number of different ids."""
+        return self._tokenizer.get_vocab_size()
+
+    @functools.cached_property
+    def sha256(self) -> str:
+        """SHA-256 of `to_json`, as hexadecimal digits."""
+        return hashlib.sha256(self.to_json().encode()).hexdigest()
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Tokenizer) and self.sha256 == other.sha256
+
+    def __hash__(self) -> int:
+        return hash(self.sha256)
 
     @classmethod
     def of_texts(cls, texts: Iterable[str], *, vocabulary: int = 20_000, length: int = 128) -> "Tokenizer":
@@ -57,6 +108,43 @@ class Tokenizer:
     def encode(self, texts: Sequence[str]) -> np.ndarray:
         """Token ids int32 [N, length]."""
         return np.array([found.ids for found in self._tokenizer.encode_batch_fast(list(texts))], np.int32)
+
+    def encode_with_lengths(self, texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+        """Token ids int32 [N, length], and how many of each text are no padding, int32 [N].
+
+        >>> tokenizer = Tokenizer.of_texts(["a cat"], vocabulary=4, length=3)
+        >>> tokenizer.encode_with_lengths(["a cat", "cat"])[1].tolist()
+        [2, 1]
+        """
+        found = self._tokenizer.encode_batch(list(texts))
+        ids = np.array([text.ids for text in found], np.int32).reshape(len(texts), self.length)
+        return ids, np.array([sum(text.attention_mask) for text in found], np.int32)
+
+    def tokens(self, text: str) -> list[Token]:
+        """All tokens of a text with their places, neither cut nor padded.
+
+        Raises:
+            ValueError: the tokenizer adds tokens that stand for nothing in the text.
+
+        >>> tokenizer = Tokenizer.of_texts(["A cat sat."], vocabulary=9, length=2)
+        >>> [(token.start, token.stop) for token in tokenizer.tokens("A cat sat.")]
+        [(0, 1), (2, 5), (6, 9), (9, 10)]
+        """
+        found = self._uncut.encode(text)
+        if any(found.special_tokens_mask):
+            added = [t for t, special in zip(found.tokens, found.special_tokens_mask, strict=True) if special]
+            raise ValueError(
+                f"the tokenizer adds {', '.join(added)} to a text, which is not supported where ids are composed on the "
+                "device; wrap the model as a function on strings (`from_texts`)"
+            )
+        return [Token(i, start, stop) for i, (start, stop) in zip(found.ids, found.offsets, strict=True)]
+
+    @functools.cached_property
+    def _uncut(self) -> Any:
+        copy = _library().Tokenizer.from_str(self.to_json())
+        copy.no_padding()
+        copy.no_truncation()
+        return copy
 
     def to_json(self) -> str:
         """Everything, as `from_json` reads it."""
