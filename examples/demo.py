@@ -172,7 +172,7 @@ def draw(contest: Contest, signed: list[Signed], judged: list[Judged], path: Pat
     probes, i = contest.probes, contest.drawn
     signature_figure(
         [s.signature for s in signed],
-        image=probes.references[i],
+        content=probes.references[i],
         segments=probes.segments[i],
         reference=i,
         distances=[None, *(line.distance for line in judged)],

@@ -4,7 +4,7 @@ import matplotlib.image
 import numpy as np
 import pytest
 
-from zest_jax.report import distance_figure, pixel_weights, signature_figure
+from zest_jax.report import distance_figure, element_weights, signature_figure
 from zest_jax.signature import Preview, Signature
 
 CLASSES = ("cat", "dog", "ship")
@@ -36,14 +36,21 @@ def overlays(figure, n: int) -> list[np.ndarray]:
 
 def test_every_pixel_gets_the_weight_of_its_own_segment():
     signature = made("victim")
-    drawn = pixel_weights(signature, 1, 2, SEGMENTS)
+    drawn = element_weights(signature, 1, 2, SEGMENTS)
     for h, w in np.ndindex(*SEGMENTS.shape):
         assert drawn[h, w] == signature.weights[3 + SEGMENTS[h, w], 2]
 
 
+def test_what_is_never_masked_has_no_weight():
+    labels = np.array([2, -1, 0, 3, 1, -1])
+    drawn = element_weights(made("victim"), 1, 0, labels)
+    np.testing.assert_array_equal(np.isnan(drawn), labels == -1)
+    np.testing.assert_array_equal(drawn[labels >= 0], made("victim").of_reference(1)[labels[labels >= 0], 0])
+
+
 def test_figure_shows_the_weights_of_the_reference_and_class_that_were_asked_for():
     a, b = made("a", 1), made("b", 2)
-    figure = signature_figure([a, b], image=IMAGE, segments=SEGMENTS, reference=1, class_index=[0, 2])
+    figure = signature_figure([a, b], content=IMAGE, segments=SEGMENTS, reference=1, class_index=[0, 2])
     first, second = overlays(figure, 2)
     np.testing.assert_array_equal(first, a.of_reference(1)[SEGMENTS, 0])
     np.testing.assert_array_equal(second, b.of_reference(1)[SEGMENTS, 2])
@@ -63,7 +70,7 @@ def test_one_huge_weight_does_not_pale_all_others():
     ones = np.ones((1, 1), np.float32)
     signature = made("victim", weights=weights, segment_counts=np.array([2]), r2=ones, variance=ones, class_names=None)
     image = np.zeros((20, 20, 3), np.uint8)
-    figure = signature_figure(signature, image=image, segments=segments, reference=0)
+    figure = signature_figure(signature, content=image, segments=segments, reference=0)
     assert figure.axes[2].images[-1].get_clim() == (-1.0, 1.0)
 
 
@@ -120,7 +127,7 @@ def _best(signature: Signature, reference: int) -> int:
 
 def test_grey_images_and_floats_are_drawn_like_colour_and_bytes():
     grey = IMAGE.mean(axis=-1) / 255
-    figure = signature_figure(made("victim"), image=grey, segments=SEGMENTS, reference=1)
+    figure = signature_figure(made("victim"), content=grey, segments=SEGMENTS, reference=1)
     shown = np.asarray(figure.axes[0].images[0].get_array())
     np.testing.assert_allclose(shown, np.repeat(grey[..., None], 3, axis=-1))
 
@@ -148,12 +155,16 @@ def test_unknown_format_leaves_no_file(tmp_path):
     [
         ({"class_index": 3}, "victim has classes 0 to 2"),
         ({"class_index": [0, 1]}, "`class_index` has 2 entries for 1 signatures"),
-        ({"reference": 2, "image": IMAGE, "segments": SEGMENTS}, "references 0 to 1"),
-        ({"reference": 0, "image": IMAGE, "segments": SEGMENTS}, "was signed with 3 segments of reference 0"),
-        ({"image": IMAGE, "segments": SEGMENTS}, "say with `reference`"),
-        ({"image": IMAGE}, "`image` and `segments` belong together"),
-        ({"reference": 0}, r"no signature keeps the picture of reference 0 \(kept: \[1\]\)"),
-        ({"reference": 1, "image": IMAGE[..., :2], "segments": SEGMENTS}, r"`image` has shape \(8, 6, 2\)"),
+        ({"reference": 2, "content": IMAGE, "segments": SEGMENTS}, "references 0 to 1"),
+        ({"reference": 0, "content": IMAGE, "segments": SEGMENTS}, "was signed with 3 segments of reference 0"),
+        ({"content": IMAGE, "segments": SEGMENTS}, "say with `reference`"),
+        ({"content": IMAGE}, "`content` and `segments` belong together"),
+        ({"reference": 0}, r"no signature keeps reference 0 to draw \(kept: \[1\]\)"),
+        ({"reference": 1, "content": IMAGE[..., :2], "segments": SEGMENTS}, r"`content` has shape \(8, 6, 2\)"),
+        ({"rate": 8000}, "`rate` belongs to a sound given as `content`"),
+        ({"reference": 1, "content": "a b", "segments": SEGMENTS[0], "rate": 8000}, "a text and `rate` is 8000"),
+        ({"reference": 1, "content": np.array(["a", "b"]), "segments": SEGMENTS}, "`content` holds <U1 values"),
+        ({"reference": 1, "content": IMAGE, "segments": SEGMENTS - 2}, "has labels -2 to 1"),
         ({"distances": [None, 0.1]}, "`distances` has 2 entries"),
         ({"class_names": ["one"]}, "1 names for 3 classes"),
     ],

@@ -4,7 +4,8 @@ import pytest
 
 from zest_jax.probes import ProbeSet
 from zest_jax.report import probes_figure
-from zest_jax.report.drawing import MIN_OUTLINED, OUTLINE, grid_shape, outlined
+from zest_jax.report.drawing import grid_shape
+from zest_jax.report.photographs import MIN_OUTLINED, OUTLINE, outlined
 
 
 def made(n: int, size: int = 8, channels: int = 3) -> ProbeSet:

@@ -11,8 +11,6 @@ from zest_jax.cli.files import UsageError, check_exists, check_output, kind_of, 
 from zest_jax.cli.options import OFF, Common
 
 if TYPE_CHECKING:
-    import numpy as np
-
     from zest_jax.probes import ProbeSet
     from zest_jax.signature import Signature
 
@@ -21,8 +19,9 @@ if TYPE_CHECKING:
 class Show(Common):
     """Print what a signature or probe set was made from, and draw it.
 
-    The picture of a signature shows one reference, its super-pixels, and the model's weights over them for one class;
-    several signatures are drawn side by side. That of a probe set shows the super-pixels of its first references.
+    The picture of a signature shows one reference (an image, a text or a sound) and the model's weights over its
+    super-pixels, words or time windows for one class; several signatures are drawn in one picture. That of a probe set shows
+    its first references, and what of them is masked as one.
     """
 
     files: Positional[Annotated[tuple[Path, ...], arg(metavar="FILE ...", help_behavior_hint="(required)")]]
@@ -99,14 +98,12 @@ class Show(Common):
     def _draw(self, signatures: "list[Signature]", picture: Path) -> None:
         from zest_jax.report import signature_figure
 
-        reference, image, segments = self._reference(signatures)
-        signature_figure(
-            signatures, image=image, segments=segments, reference=reference, class_index=self.class_index, path=picture
-        )
+        given = self._reference(signatures)
+        signature_figure(signatures, **given, class_index=self.class_index, path=picture)
         note(f"drew {picture}")
 
-    def _reference(self, signatures: "list[Signature]") -> "tuple[int | None, np.ndarray | None, np.ndarray | None]":
-        """Which reference to draw, with its image and segments when they come from the probe set."""
+    def _reference(self, signatures: "list[Signature]") -> dict[str, Any]:
+        """Which reference to draw, with its content and segments when they come from the probe set."""
         held = [s.preview.reference_index for s in signatures if s.preview is not None]
         if self.probes is None:
             if not held or self.reference not in (None, *held):
@@ -114,7 +111,7 @@ class Show(Common):
                 raise UsageError(
                     f"{self.files[0]} holds {has} to draw; to draw another, pass the probe set with --probes"
                 )
-            return self.reference, None, None
+            return {"reference": self.reference}
         probes = read_probes(self.probes)
         if probes.hash != signatures[0].probe_hash:
             from zest_jax.errors import ProbeMismatchError
@@ -126,7 +123,12 @@ class Show(Common):
         wanted = self.reference if self.reference is not None else held[0] if held else 0
         if not 0 <= wanted < probes.n_references:
             raise UsageError(f"--reference is {wanted}; the probe set has references 0 to {probes.n_references - 1}")
-        return wanted, probes.references[wanted], probes.segments[wanted]
+        return {
+            "reference": wanted,
+            "content": probes.references[wanted],
+            "segments": probes.segments[wanted],
+            "rate": probes.rate,
+        }
 
 
 def _of_signature(signature: "Signature") -> dict[str, Any]:
@@ -136,6 +138,8 @@ def _of_signature(signature: "Signature") -> dict[str, Any]:
         f"{r2['p10']:.2f} to {r2['p90']:.2f} in 80% of the references" if r2["p10"] is not None else "no output varies"
     )
     pooled = "-" if r2["pooled"] is None else f"{r2['pooled']:.2f}"
+    kept = signature.preview
+    rate = "" if kept is None or kept.rate is None else f" at {kept.rate:,} Hz"
     classes = f"{signature.n_classes}"
     if signature.class_names:
         classes += f" ({short(signature.class_names)})"
@@ -143,30 +147,62 @@ def _of_signature(signature: "Signature") -> dict[str, Any]:
         "kind": f"signature, made by zest_jax {signature.version}",
         "label": signature.label,
         "classes": classes,
-        "references": summary["references"],
-        "super-pixels": f"{segments['min']} to {segments['max']} per reference, {segments['sum']:,} in all",
+        "references": f"{summary['references']} {_plural(_modality(signature))}{rate}",
+        _segments_of(signature): _counts(segments["min"], segments["max"], segments["sum"]),
         "R2 of linear fits": f"{pooled} over all ({spread})",
         "probe set": signature.probe_hash[:16],
         **signature.settings,
     }
 
 
+def _plural(modality: str) -> str:
+    return {"image": "images", "text": "texts", "audio": "sounds"}[modality]
+
+
+def _modality(signature: "Signature") -> str:
+    # Signatures made before there were texts and sounds do not say.
+    return signature.settings.get("modality", "image")
+
+
+def _segments_of(signature: "Signature") -> str:
+    """What the segments are, in the plural."""
+    modality, kept = _modality(signature), signature.preview
+    if modality == "audio":
+        return "cells" if kept is not None and kept.segments.ndim == 2 else "time windows"
+    return "words" if modality == "text" else "super-pixels"
+
+
+def _counts(fewest: int, most: int, together: int) -> str:
+    return f"{fewest} to {most} per reference, {together:,} in all"
+
+
 def _of_probes(probes: "ProbeSet") -> dict[str, Any]:
-    height, width, channels = probes.references.shape[1:]
+    counts = probes.n_segments
     saved = 1 - probes.n_queries / (probes.n_references * probes.n_samples)
     settings = {name: value for name, value in probes.settings.items() if name != "reference_indices"}
     indices = probes.settings.get("reference_indices")
     return {
         "kind": "probe set",
         "probe set": probes.hash[:16],
-        "references": f"{probes.n_references} of {height}x{width}x{channels}",
-        "super-pixels": f"{probes.n_segments.min()} to {probes.max_segments} per reference, {probes.n_segments.sum():,} in all",
+        "references": f"{probes.n_references} {probes.describe_references().removeprefix('references ')}",
+        f"{probes.segment_name}s": _counts(int(counts.min()), int(counts.max()), int(counts.sum())),
         "masks": f"{probes.n_samples:,} per reference",
         "queries": f"{probes.n_queries:,} per model, {saved:.0%} saved as repeats",
-        "fill": "per pixel" if probes.fill.ndim > 1 else short([round(float(v), 4) for v in probes.fill]),
+        **({} if probes.stft is None else {"transform": f"{probes.stft.n_fft} samples every {probes.stft.hop}"}),
+        "fill": _fill(probes),
         "made by": settings,
-        **({"images drawn": indices} if indices else {}),
+        **({f"{_plural(probes.modality)} drawn": indices} if indices else {}),
     }
+
+
+def _fill(probes: "ProbeSet") -> str:
+    """What masked segments become, in words."""
+    if probes.modality == "text":
+        token = str(probes.fill[0])
+        return short(token) if token else "nothing: masked words are taken out"
+    if probes.fill.ndim > 1:
+        return "per pixel" if probes.modality == "image" else "per sample"
+    return short([round(float(v), 4) for v in probes.fill])
 
 
 def _print_pairs(path: Path, pairs: dict[str, Any]) -> None:

@@ -1,15 +1,19 @@
-"""What all figures of photographs share: panels, outlines of super-pixels, and the file.
+"""What all figures share: sizes, colours, titles, the colour bar of weights, and the file.
 
-Figures are made without pyplot: nothing is opened, nothing global is changed, and no display is needed.
+Figures are made without pyplot: nothing is opened, nothing global is changed, and no display is needed. Names that come from
+outside are drawn with `parse_math=False`: a `$` in one is a dollar, not the beginning of a formula.
 """
 
 import os
+import textwrap
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
-from jaxtyping import Float, Integer, Num
-from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
-from skimage.segmentation import mark_boundaries
 
 from zest_jax.atomic import atomic_write
 
@@ -17,60 +21,78 @@ MOST_COLUMNS = 4
 # Inches and dots per inch: four panels are 1600 pixels wide, sharp where a page shows them at half of that.
 PANEL = 2.6
 DPI = 154
+# Width of a figure whose panels stand on top of each other, inches.
+PAGE = 8.0
 # Height of a line of a title, inches.
 LINE = 0.18
-OUTLINE = (1.0, 0.85, 0.0)
-# Pixels of the shorter side from which outlines of two pixels leave enough of the photograph to see: Quickshift cuts an
-# image of 224 x 224 into hundreds of super-pixels with specks of one pixel.
-MIN_OUTLINED = 600
+# Red against the class, blue for it: the two ends stay apart for every common kind of colour blindness.
+DIVERGING = "RdBu"
+# Characters of a title over a panel of a grid, of one as wide as the page, and of the caption under all.
+NARROW_TITLE = 24
+WIDE_TITLE = 90
+CAPTION = 100
 
 
-def plain_rgb(image: Num[np.ndarray, "H W C"]) -> Float[np.ndarray, "H W 3"]:
-    """Give a grey or RGB image, uint8 or float in [0, 1], as RGB in [0, 1].
+@dataclass(frozen=True, kw_only=True, eq=False)
+class WeightedReference:
+    """What is known of one reference: a weight for each of its elements (pixels, characters, samples, cells) by each model.
 
-    >>> plain_rgb(np.full((1, 1, 1), 51, np.uint8)).tolist()
-    [[[0.2, 0.2, 0.2]]]
+    Attributes:
+        index: of the reference in the probe set.
+        weights: for each model, shaped like the reference's segments; NaN where nothing is ever masked.
+        labels: of the models.
+        distances: of each model to the first; None where there is nothing to say.
+        limit: the weight at which the colours end, on both sides of 0.
+        caption: of the colour bar.
     """
-    plain = image.astype(np.float64) / 255 if image.dtype == np.uint8 else image.astype(np.float64)
-    return np.broadcast_to(plain, (*plain.shape[:2], 3)).clip(0, 1)
+
+    index: int
+    weights: Sequence[np.ndarray]
+    labels: Sequence[str]
+    distances: Sequence[float | None]
+    limit: float
+    caption: str
+
+    def title(self, i: int, width: int) -> str:
+        """Name of model i, in lines of `width` characters, and its distance; on a line of its own in narrow panels."""
+        distance = self.distances[i]
+        if distance is None:
+            return textwrap.fill(self.labels[i], width)
+        if width == NARROW_TITLE:
+            return f"{textwrap.fill(self.labels[i], width)}\ndistance {distance:.3f}"
+        return textwrap.fill(f"{self.labels[i]}, distance {distance:.3f}", width)
+
+    def scale(self) -> ScalarMappable:
+        """The colours of all weights."""
+        return ScalarMappable(norm=Normalize(-self.limit, self.limit), cmap=DIVERGING)
 
 
-def outlined(image: Float[np.ndarray, "H W 3"], segments: Integer[np.ndarray, "H W"]) -> Float[np.ndarray, "EH EW 3"]:
-    """Draw lines between the super-pixels of a photograph, which is enlarged so that the lines do not cover it."""
-    times = -(-MIN_OUTLINED // min(segments.shape))
-    large = np.kron(image, np.ones((times, times, 1)))
-    lines = np.kron(segments, np.ones((times, times), int))
-    # -1: every label is a super-pixel, none the background, which would get thinner lines.
-    return np.asarray(mark_boundaries(large, lines, color=OUTLINE, mode="inner", background_label=-1))
+def counted(n: int, what: str) -> str:
+    """A number of things, in words.
+
+    >>> counted(1, "word"), counted(2, "time window")
+    ('1 word', '2 time windows')
+    """
+    return f"{n} {what}" if n == 1 else f"{n} {what}s"
 
 
-def grid_shape(panels: int) -> tuple[int, int]:
-    """Rows and columns that leave the fewest places empty, rows as few as `MOST_COLUMNS` allows.
+def grid_shape(panels: int, most_columns: int = MOST_COLUMNS) -> tuple[int, int]:
+    """Rows and columns that leave the fewest places empty, rows as few as `most_columns` allows.
 
     >>> grid_shape(5)
     (2, 3)
     """
-    rows = -(-panels // MOST_COLUMNS)
+    rows = -(-panels // most_columns)
     return rows, -(-panels // rows)
 
 
-def photo_panels(figure: Figure, panels: int) -> list[Axes]:
-    """Lay out panels without axes in a grid, row by row; returns all places of the grid, the empty ones last."""
-    rows, columns = grid_shape(panels)
-    every: list[Axes] = list(figure.subplots(rows, columns, squeeze=False).flat)
-    for panel in every[:panels]:
-        # Not `set_axis_off`: with it the layout forgets the titles.
-        panel.set(xticks=[], yticks=[])
-        panel.spines[:].set_visible(False)
-    for empty in every[panels:]:
-        empty.set_axis_off()
-    return every
-
-
-def draw_photo(panel: Axes, image: Float[np.ndarray, "H W 3"], title: str) -> None:
-    """Show an image in [0, 1] under its title."""
-    panel.imshow(image)
-    panel.set_title(title, fontsize=10)
+def draw_weight_bar(figure: Figure, shown: ScalarMappable, caption: str, **place: Any) -> None:
+    """Draw the colour bar of weights under all panels (`ax`) or in axes of its own (`cax`)."""
+    if "ax" in place:
+        place = {"shrink": 0.55, "aspect": 45, "pad": 0.03, **place}
+    bar = figure.colorbar(shown, orientation="horizontal", extend="both", **place)
+    bar.set_label(textwrap.fill(caption, CAPTION), fontsize=10, parse_math=False)
+    bar.ax.tick_params(labelsize=9)
 
 
 def write_figure(figure: Figure, path: str | os.PathLike[str]) -> None:

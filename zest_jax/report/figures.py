@@ -1,42 +1,41 @@
-"""Draw what signatures hold: a class's weights over the super-pixels of a photograph, and a matrix of distances."""
+"""Draw what signatures hold: a class's weights over the parts of a reference, and a matrix of distances."""
 
 import os
 import textwrap
 from collections.abc import Sequence
 
 import numpy as np
-from jaxtyping import Float, Int, Integer, Num
+from jaxtyping import Float, Integer, Num
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
-from zest_jax.report.drawing import (
-    DPI,
-    LINE,
-    PANEL,
-    draw_photo,
-    grid_shape,
-    outlined,
-    photo_panels,
-    plain_rgb,
-    write_figure,
-)
-from zest_jax.signature import Signature
+from zest_jax.report.drawing import DPI, NARROW_TITLE, WeightedReference, write_figure
+from zest_jax.report.photographs import checked_photograph, weighted_photograph
+from zest_jax.report.sounds import checked_sound, weighted_sound
+from zest_jax.report.texts import checked_text, weighted_text
+from zest_jax.signature import Preview, Signature
 
-# Red against the class, blue for it: the two ends stay apart for every common kind of colour blindness.
-DIVERGING = "RdBu"
 SEQUENTIAL = "Blues"
-# How much of the colour and of the grey photograph under it is seen.
-COLOUR_ALPHA = 0.72
-PHOTO_ALPHA = 0.55
-LABEL_WIDTH = 24
-# The share of pixels whose weights may lie beyond the colour scale.
+# The share of elements (pixels, samples, ...) whose weights may lie beyond the colour scale.
 BEYOND = 0.02
 
 
-def pixel_weights(
-    signature: Signature, reference: int, class_index: int, segments: Integer[np.ndarray, "H W"]
-) -> Float[np.ndarray, "H W"]:
-    """Give every pixel the weight of its super-pixel for one class: w[h, w] = W_i[segments[h, w], class].
+def element_weights(
+    signature: Signature, reference: int, class_index: int, segments: Integer[np.ndarray, "*elements"]
+) -> Float[np.ndarray, "*elements"]:
+    """Give every element the weight of its segment for one class: w[e] = W_i[segments[e], class].
+
+    Elements are what `segments` labels: pixels of an image, samples of a sound or cells of its transform, characters of a
+    text. Where the label is -1, which is never masked, the weight is NaN.
+
+    Args:
+        signature: of the model.
+        reference: the index i of the reference, from 0.
+        class_index: the class, from 0.
+        segments: labels of that reference, 0 to K_i - 1, or -1.
+
+    Returns:
+        weights shaped like `segments`.
 
     Raises:
         ValueError: the class does not exist, or `segments` has another number of segments than the reference was signed
@@ -44,42 +43,54 @@ def pixel_weights(
 
     >>> signature = Signature(weights=np.array([[1.0], [-2.0]], np.float32), segment_counts=np.array([2]),
     ...                       r2=np.ones((1, 1)), variance=np.ones((1, 1)), probe_hash="", label="victim")
-    >>> pixel_weights(signature, 0, 0, np.array([[0, 0], [1, 1]])).tolist()
+    >>> element_weights(signature, 0, 0, np.array([[0, 0], [1, 1]])).tolist()
     [[1.0, 1.0], [-2.0, -2.0]]
+    >>> element_weights(signature, 0, 0, np.array([0, -1, 1])).tolist()
+    [1.0, nan, -2.0]
     """
     weights = signature.of_reference(reference)
     if not 0 <= class_index < signature.n_classes:
         raise ValueError(
             f"`class_index` is {class_index}; {signature.label} has classes 0 to {signature.n_classes - 1}"
         )
-    found = int(segments.max(initial=-1)) + 1
-    if found != len(weights) or segments.min(initial=0) < 0:
+    lowest, found = int(segments.min(initial=0)), int(segments.max(initial=-1)) + 1
+    if found != len(weights) or lowest < -1:
         raise ValueError(
-            f"`segments` has labels 0 to {found - 1}, but {signature.label} was signed with {len(weights)} segments of "
-            f"reference {reference}; pass the segments of that reference (`probes.segments[{reference}]`)"
+            f"`segments` has labels {max(lowest, 0) if lowest >= -1 else lowest} to {found - 1}, but {signature.label} was "
+            f"signed with {len(weights)} segments of reference {reference}; pass the segments of that reference "
+            f"(`probes.segments[{reference}]`)"
         )
-    return weights[segments, class_index]
+    # -1 takes what is put at the end.
+    return np.append(weights[:, class_index], np.float32(np.nan))[segments]
 
 
 def signature_figure(
     signatures: Signature | Sequence[Signature],
     *,
-    image: Num[np.ndarray, "H W C"] | Num[np.ndarray, "H W"] | None = None,
-    segments: Integer[np.ndarray, "H W"] | None = None,
+    content: np.ndarray | str | None = None,
+    segments: Integer[np.ndarray, "..."] | None = None,
+    rate: int | None = None,
     reference: int | None = None,
     class_index: int | Sequence[int] | None = None,
     class_names: Sequence[str] | None = None,
     distances: Sequence[float | None] | None = None,
     path: str | os.PathLike[str] | None = None,
 ) -> Figure:
-    """Draw one reference, its super-pixels, and each model's weights over them for one class.
+    """Draw one reference, an image, a text or a sound, and each model's weights over its segments for one class.
 
-    All models share one colour scale, symmetric around 0: blue super-pixels speak for the class, red ones against it.
+    All models share one colour scale, symmetric around 0: blue segments speak for the class, red ones against it. An image is
+    drawn with its super-pixels, and once for each model in grey under the colours. A text is drawn once for each model, every
+    word on the colour of its weight, and what is never masked on none; of a long text the beginning. A sound is drawn as its
+    waveform before the colours of its windows, a long one by its envelope; or, where cells of a transform are masked, as a
+    spectrogram above the coloured cells of each model.
 
     Args:
         signatures: one to about eight, from the same probe set.
-        image, segments: the reference and its super-pixels; uint8, or float in [0, 1]. By default those that a signature
-            keeps (`Signature.preview`).
+        content, segments: the reference and the labels of its elements: an image [H, W, C] or [H, W], uint8, or float in
+            [0, 1], and [H, W]; a text, and one label for each character, -1 where it is never masked; a sound [samples], int16,
+            or float in [-1, 1], and [samples] or [bins, frames]. By default those that a signature keeps
+            (`Signature.preview`).
+        rate: samples per second, of a sound given as `content`.
         reference: which reference of the probe set that is. By default the one that the first signature keeps.
         class_index: the class to draw, the same for all models or one for each. By default the one that the first model's
             weights add up highest for: its answer to the whole reference, as the linear fit sees it.
@@ -88,51 +99,51 @@ def signature_figure(
         path: where to write the picture as well; the ending decides the format (.png, .pdf, .svg, ...).
 
     Raises:
-        ValueError: there is no signature or no picture to draw, the parts do not fit, or the format is unknown.
+        ValueError: there is no signature or nothing to draw, the parts do not fit, or the format is unknown.
 
     >>> segments = np.array([[0, 0], [1, 1]], np.int32)
     >>> signature = Signature(weights=np.array([[1.0], [-2.0]], np.float32), segment_counts=np.array([2]),
     ...                       r2=np.ones((1, 1)), variance=np.ones((1, 1)), probe_hash="", label="victim")
-    >>> figure = signature_figure(signature, image=np.zeros((2, 2, 3), np.uint8), segments=segments, reference=0)
+    >>> figure = signature_figure(signature, content=np.zeros((2, 2, 3), np.uint8), segments=segments, reference=0)
     >>> [axes.get_title() for axes in figure.axes[:3]]
     ['reference 0', '2 super-pixels', 'victim']
+    >>> figure = signature_figure(signature, content="a b", segments=np.array([0, -1, 1]), reference=0)
+    >>> [word.get_text() for word in figure.axes[0].texts]
+    ['a', 'b']
     """
     signatures = [signatures] if isinstance(signatures, Signature) else list(signatures)
     if not signatures:
         raise ValueError("no signatures were given; pass at least one")
     _check_same_probes(signatures)
-    reference, image, segments = _picture(signatures, reference, image, segments)
-    classes = _classes(signatures, reference, class_index)
+    drawn = _drawn_reference(signatures, reference, content, segments, rate)
+    classes = _classes(signatures, drawn.reference_index, class_index)
     if distances is not None and len(distances) != len(signatures):
         raise ValueError(
             f"`distances` has {len(distances)} entries for {len(signatures)} signatures; give one for each"
         )
-    overlays = [pixel_weights(s, reference, c, segments) for s, c in zip(signatures, classes, strict=True)]
-    limit = _limit(overlays)
 
-    titles = [_title(signature, None if distances is None else distances[i]) for i, signature in enumerate(signatures)]
-
-    n_panels = len(signatures) + 2
-    rows, columns = grid_shape(n_panels)
-    title_height = LINE * (1 + max(title.count("\n") for title in titles)) + 0.2
-    height = rows * (PANEL * image.shape[0] / image.shape[1] + title_height) + 0.75
-    figure = Figure(figsize=(PANEL * columns, height), dpi=DPI, layout="constrained")
-    panels = photo_panels(figure, n_panels)
-    draw_photo(panels[0], image, f"reference {reference}")
-    draw_photo(panels[1], outlined(image, segments), f"{int(segments.max()) + 1} super-pixels")
-    grey = image.mean(axis=-1)
-    shown = None
-    for panel, title, overlay in zip(panels[2:], titles, overlays, strict=False):
-        panel.imshow(grey, cmap="gray", vmin=0, vmax=1, alpha=PHOTO_ALPHA)
-        shown = panel.imshow(
-            overlay, cmap=DIVERGING, vmin=-limit, vmax=limit, alpha=COLOUR_ALPHA, interpolation="nearest"
+    def weighted(labels: Integer[np.ndarray, "*elements"], unit: str) -> WeightedReference:
+        i = drawn.reference_index
+        weights = [element_weights(s, i, c, labels) for s, c in zip(signatures, classes, strict=True)]
+        name = _class_name(signatures[0], classes[0], class_names)
+        return WeightedReference(
+            index=i,
+            weights=weights,
+            labels=[signature.label for signature in signatures],
+            distances=[None] * len(signatures) if distances is None else list(distances),
+            limit=_limit(weights),
+            caption=f"weight of a {unit} for “{name}” (blue: for it, red: against it)",
         )
-        panel.set_title(title, fontsize=10)
-    assert shown is not None
-    name = _class_name(signatures[0], classes[0], class_names)
-    bar = figure.colorbar(shown, ax=panels, orientation="horizontal", shrink=0.55, aspect=45, pad=0.03, extend="both")
-    bar.set_label(f"weight of a super-pixel for “{name}” (blue: for it, red: against it)", fontsize=10)
-    bar.ax.tick_params(labelsize=9)
+
+    if isinstance(drawn.content, str):
+        text, labels = checked_text(drawn.content, drawn.segments)
+        figure = weighted_text(text, labels, weighted(labels, "word"))
+    elif drawn.rate is not None or drawn.content.ndim == 1:
+        sound, labels = checked_sound(drawn.content, drawn.segments, drawn.rate)
+        figure = weighted_sound(sound, labels, weighted(labels, "time window" if labels.ndim == 1 else "cell"))
+    else:
+        image, labels = checked_photograph(drawn.content, drawn.segments)
+        figure = weighted_photograph(image, labels, weighted(labels, "super-pixel"))
     if path is not None:
         write_figure(figure, path)
     return figure
@@ -167,9 +178,9 @@ def distance_figure(
     figure = Figure(figsize=(size + 0.8, size), dpi=DPI, layout="constrained")
     axes = figure.subplots()
     shown = axes.imshow(matrix, cmap=SEQUENTIAL, vmin=0)
-    names = [textwrap.fill(label, LABEL_WIDTH) for label in labels]
-    axes.set_xticks(range(n), names, rotation=40, ha="right", rotation_mode="anchor", fontsize=9)
-    axes.set_yticks(range(n), names, fontsize=9)
+    names = [textwrap.fill(label, NARROW_TITLE) for label in labels]
+    axes.set_xticks(range(n), names, rotation=40, ha="right", rotation_mode="anchor", fontsize=9, parse_math=False)
+    axes.set_yticks(range(n), names, fontsize=9, parse_math=False)
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
     middle = float(np.nanmax(matrix, initial=0)) / 2
@@ -179,7 +190,7 @@ def distance_figure(
             j, i, f"{value:.3f}", ha="center", va="center", fontsize=9, color="white" if value > middle else "black"
         )
     if title is not None:
-        axes.set_title(title, fontsize=10)
+        axes.set_title(title, fontsize=10, parse_math=False)
     figure.colorbar(shown, ax=axes, shrink=0.8).set_label("distance", fontsize=10)
     if path is not None:
         write_figure(figure, path)
@@ -192,51 +203,49 @@ def _check_same_probes(signatures: Sequence[Signature]) -> None:
         if other.probe_hash != first.probe_hash:
             raise ValueError(
                 f"{first.label} was signed with probe set {first.probe_hash[:16]}, {other.label} with "
-                f"{other.probe_hash[:16]}; signatures from different probe sets do not share super-pixels: draw them apart"
+                f"{other.probe_hash[:16]}; signatures from different probe sets do not share segments: draw them apart"
             )
 
 
-def _picture(
+def _drawn_reference(
     signatures: Sequence[Signature],
     reference: int | None,
-    image: np.ndarray | None,
+    content: np.ndarray | str | None,
     segments: np.ndarray | None,
-) -> tuple[int, Float[np.ndarray, "H W 3"], Int[np.ndarray, "H W"]]:
-    """The reference to draw, its image as RGB in [0, 1] and its segments: as given, or as a signature keeps them."""
-    if (image is None) != (segments is None):
-        raise ValueError("`image` and `segments` belong together; give both or neither")
-    if image is None or segments is None:
+    rate: int | None,
+) -> Preview:
+    """The reference to draw: as given, or as a signature keeps it."""
+    if (content is None) != (segments is None):
+        raise ValueError("`content` and `segments` belong together; give both or neither")
+    if content is None or segments is None:
+        if rate is not None:
+            raise ValueError("`rate` belongs to a sound given as `content`; leave it out, a signature keeps it")
         kept = [s.preview for s in signatures if s.preview is not None]
         chosen = next((p for p in kept if reference is None or p.reference_index == reference), None)
         if chosen is None:
             which = "a reference" if reference is None else f"reference {reference}"
             raise ValueError(
-                f"no signature keeps the picture of {which} (kept: {sorted({p.reference_index for p in kept})}); pass "
-                "`image` and `segments` from the probe set, and `reference`"
+                f"no signature keeps {which} to draw (kept: {sorted({p.reference_index for p in kept})}); pass `content` "
+                "and `segments` from the probe set, and `reference`"
             )
-        reference, image, segments = chosen.reference_index, chosen.image, chosen.segments
-    elif reference is None:
-        raise ValueError("say with `reference` which reference of the probe set `image` is")
-    image, segments = np.asarray(image), np.asarray(segments)
-    if image.ndim == 2:
-        image = image[..., None]
-    if image.ndim != 3 or image.shape[-1] not in (1, 3) or image.shape[:2] != segments.shape:
-        raise ValueError(
-            f"`image` has shape {image.shape} and `segments` {segments.shape}; give [H, W, C] with C 1 or 3, and [H, W]"
-        )
-    return reference, plain_rgb(image), segments.astype(np.int64)
+        return chosen
+    if reference is None:
+        raise ValueError("say with `reference` which reference of the probe set `content` is")
+    if isinstance(content, str):
+        if rate is not None:
+            raise ValueError(f"`content` is a text and `rate` is {rate}; leave `rate` out: only sounds have one")
+        return Preview(reference, content, np.asarray(segments))
+    array = np.asarray(content)
+    if array.dtype.kind not in "buif":
+        raise ValueError(f"`content` holds {array.dtype} values; give one text, image or sound")
+    return Preview(reference, array, np.asarray(segments), rate)
 
 
-def _title(signature: Signature, distance: float | None) -> str:
-    label = textwrap.fill(signature.label, LABEL_WIDTH)
-    return label if distance is None else f"{label}\ndistance {distance:.3f}"
-
-
-def _limit(overlays: Sequence[np.ndarray]) -> float:
-    """Where the colours end: above all but the 2% of pixels with the largest weights, so that one of them cannot pale all."""
-    magnitude = np.abs(np.stack(overlays))
+def _limit(weights: Sequence[np.ndarray]) -> float:
+    """Where the colours end: above all but the 2% of elements with the largest weights, so that one of them cannot pale all."""
+    magnitude = np.abs(np.stack(weights))
     # A signature of zeros still needs a scale.
-    return float(np.quantile(magnitude, 1 - BEYOND)) or float(magnitude.max()) or 1.0
+    return float(np.nanquantile(magnitude, 1 - BEYOND)) or float(np.nanmax(magnitude)) or 1.0
 
 
 def _classes(
