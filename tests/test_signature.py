@@ -70,7 +70,7 @@ def test_file_round_trip(tmp_path, full):
     if full:
         assert loaded.preview is not None
         assert loaded.preview.reference_index == 1
-        np.testing.assert_array_equal(loaded.preview.image, signature.preview.image)
+        np.testing.assert_array_equal(loaded.preview.content, signature.preview.content)
     assert [p.name for p in tmp_path.iterdir()] == ["m.sig"]
 
 

@@ -121,7 +121,7 @@ def test_signature_says_what_it_was_made_from():
     assert signature.settings["outputs"] == "logits"
     assert signature.preview is not None
     i = signature.preview.reference_index
-    np.testing.assert_array_equal(signature.preview.image, PROBES.references[i])
+    np.testing.assert_array_equal(signature.preview.content, PROBES.references[i])
 
 
 # --- outputs: logits or probabilities ---------------------------------------------------------------------------------

@@ -10,10 +10,13 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from zest_jax.blackbox.outputs import wrong_rows
-from zest_jax.blackbox.protocol import BlackBox, HostBlackBox, InputSpec, JaxBlackBox
+from zest_jax.blackbox.protocol import BlackBox, HostBlackBox, InputSpec, JaxBlackBox, TextSpec
 from zest_jax.errors import ModelOutputError
-from zest_jax.probes.composition import ProbeArrays, compose_batch, probe_arrays
+from zest_jax.probes.composition import compose_batch, probe_arrays
 from zest_jax.probes.probe_set import ProbeSet
+from zest_jax.probes.strings import StringComposer
+
+Spec = InputSpec | TextSpec
 
 Mode = Literal["auto", "loop", "callback"]
 
@@ -30,9 +33,22 @@ class Composer:
         mesh = Mesh(np.array(devices), ("batch",))
         self.rows = NamedSharding(mesh, PartitionSpec("batch"))
         self.everywhere = NamedSharding(mesh, PartitionSpec())
-        self.arrays = probe_arrays(probes, self.everywhere)
+        self.probes = probes
         self.distinct = probes.distinct
         self.size = size
+        self._arrays: dict[Spec | None, Any] = {}
+
+    def arrays(self, spec: Spec) -> Any:
+        """What composition for such a model needs on the device: the same for all, but for the token ids of texts."""
+        key = spec if isinstance(spec, TextSpec) else None
+        if key not in self._arrays:
+            self._arrays[key] = probe_arrays(self.probes, self.everywhere, spec)
+        return self._arrays[key]
+
+    @functools.cached_property
+    def strings(self) -> StringComposer:
+        """Composes texts for models that take strings."""
+        return StringComposer(self.probes)
 
     def indices(self, queries: np.ndarray) -> tuple[Any, Any]:
         """Reference and mask of each query. Handing NumPy to the compiled function is cheaper than `device_put`."""
@@ -48,7 +64,7 @@ class Composer:
 
     def dispatch(self, queries: np.ndarray, askers: "Sequence[Asker]") -> list[Any]:
         reference, packed = self.indices(queries)
-        prepared: dict[InputSpec, jax.Array] = {}
+        prepared: dict[Spec, Any] = {}
         return [asker.start(reference, packed, prepared) for asker in askers]
 
 
@@ -60,11 +76,11 @@ class Asker:
         self.composer = composer
         self.classes: int | None = None
 
-    def start(self, reference: jax.Array, packed: jax.Array, prepared: dict[InputSpec, jax.Array]) -> Any:
-        """Compose for this model; models with the same `InputSpec` share the result through `prepared`."""
+    def start(self, reference: jax.Array, packed: jax.Array, prepared: dict[Spec, Any]) -> Any:
+        """Compose for this model; models with the same spec share the result through `prepared`."""
         spec = self.box.spec
         if spec not in prepared:
-            prepared[spec] = _compose(spec, self.composer.arrays, reference, packed)
+            prepared[spec] = _compose(spec, self.composer.arrays(spec), reference, packed)
         return prepared[spec]
 
     def finish(self, started: Any) -> np.ndarray:
@@ -147,15 +163,15 @@ class _FusedAsker(Asker):
         reference, packed = self.composer.indices(self.composer.batch(0))
         # The trace is kept: the first batch compiles from it.
         shape = _compose_and_answer.eval_shape(
-            self.box.apply, self.box.spec, self.state, self.composer.arrays, reference, packed
+            self.box.apply, self.box.spec, self.state, self.composer.arrays(self.box.spec), reference, packed
         ).shape
         if len(shape) != 2 or shape[0] != self.composer.size:
             raise wrong_rows(self.box.label, shape, self.composer.size)
 
-    def start(self, reference: jax.Array, packed: jax.Array, prepared: dict[InputSpec, jax.Array]) -> jax.Array:
+    def start(self, reference: jax.Array, packed: jax.Array, prepared: dict[Spec, Any]) -> jax.Array:
         if self.alone:
             return _compose_and_answer(
-                self.box.apply, self.box.spec, self.state, self.composer.arrays, reference, packed
+                self.box.apply, self.box.spec, self.state, self.composer.arrays(self.box.spec), reference, packed
             )
         return _answer(self.box.apply, self.state, super().start(reference, packed, prepared))
 
@@ -172,6 +188,20 @@ class _LoopAsker(Asker):
         return self.box.ask(np.asarray(started))
 
 
+class _StringsAsker(Asker):
+    """A host model that takes strings; they are composed on the host."""
+
+    box: HostBlackBox
+
+    def start(self, reference: Any, packed: Any, prepared: dict[Spec, Any]) -> np.ndarray:
+        if self.box.spec not in prepared:
+            prepared[self.box.spec] = self.composer.strings(np.asarray(reference), np.asarray(packed))
+        return prepared[self.box.spec]
+
+    def finish(self, started: np.ndarray) -> np.ndarray:
+        return self.box.ask(started)
+
+
 class _CallbackAsker(Asker):
     """A host model asked from inside the compiled function."""
 
@@ -180,21 +210,23 @@ class _CallbackAsker(Asker):
     def check_shape(self) -> None:
         # A callback must declare its result, so the number of classes is learnt from one real batch.
         reference, packed = self.composer.indices(self.composer.batch(0))
-        answer = self.box.ask(np.asarray(_compose(self.box.spec, self.composer.arrays, reference, packed)))
+        arrays = self.composer.arrays(self.box.spec)
+        answer = self.box.ask(np.asarray(_compose(self.box.spec, arrays, reference, packed)))
         if answer.ndim != 2 or len(answer) != self.composer.size:
             raise wrong_rows(self.box.label, answer.shape, self.composer.size)
         self.classes = answer.shape[1]
         self.failure: BaseException | None = None
         spec, shape = self.box.spec, jax.ShapeDtypeStruct(answer.shape, jnp.float32)
 
-        def compose_and_call(arrays: ProbeArrays, reference: jax.Array, packed: jax.Array) -> jax.Array:
-            return jax.pure_callback(self._call, shape, spec.prepare(compose_batch(arrays, reference, packed)))
+        def compose_and_call(arrays: Any, reference: jax.Array, packed: jax.Array) -> jax.Array:
+            composed: Any = compose_batch(arrays, reference, packed)
+            return jax.pure_callback(self._call, shape, spec.prepare(composed))
 
         # Compiled here and not at module level: a module-level cache would keep the host model alive.
         self._compose_and_call = jax.jit(compose_and_call)
 
-    def start(self, reference: jax.Array, packed: jax.Array, prepared: dict[InputSpec, jax.Array]) -> jax.Array:
-        return self._compose_and_call(self.composer.arrays, reference, packed)
+    def start(self, reference: jax.Array, packed: jax.Array, prepared: dict[Spec, Any]) -> jax.Array:
+        return self._compose_and_call(self.composer.arrays(self.box.spec), reference, packed)
 
     def _call(self, prepared: Any) -> np.ndarray:
         try:
@@ -221,16 +253,49 @@ def asker_of(box: BlackBox, composer: Composer, mode: Mode, *, alone: bool) -> A
     if isinstance(box, JaxBlackBox):
         return _FusedAsker(box, composer, alone)
     assert isinstance(box, HostBlackBox)
+    if isinstance(box.spec, TextSpec):
+        if mode == "callback":
+            raise ValueError(
+                f"{box.label} takes strings, which no callback out of compiled code can carry; leave out `mode`"
+            )
+        return _StringsAsker(box, composer)
     return _CallbackAsker(box, composer) if mode == "callback" else _LoopAsker(box, composer)
 
 
-def check_box(box: object) -> None:
-    """Refuse, by name, what is no black box."""
+def check_box(box: object, probes: ProbeSet) -> None:
+    """Refuse, by name, what is no black box, and a model that cannot be asked these questions.
+
+    Raises:
+        TypeError: it is no black box.
+        ValueError: it takes texts and the probes are none, or the other way round; or sounds of another rate.
+    """
     if not isinstance(box, JaxBlackBox | HostBlackBox):
         raise TypeError(
             f"a black box was expected, got {type(box).__name__}; wrap the model with from_flax, from_torch, "
-            "from_onnx, from_jax or from_callable"
+            "from_onnx, from_jax or from_callable, a model of texts with from_texts, from_sklearn or from_transformers"
         )
+    if box.takes_texts != (probes.modality == "text"):
+        raise ValueError(
+            f"{box.label} takes {'texts' if box.takes_texts else 'images or sounds'}, and the probes are "
+            f"{_PLURAL[probes.modality]}; "
+            + (
+                "make probes from texts (`text_probes`, `zest probes` with a text file)"
+                if box.takes_texts
+                else "wrap the model with from_texts, from_sklearn or from_transformers, or give a JAX model its `tokenizer`"
+            )
+        )
+    known = box.settings.get("modality")
+    if known is not None and known != probes.modality:
+        raise ValueError(f"{box.label} takes {_PLURAL[known]}, and the probes are {_PLURAL[probes.modality]}")
+    rate = box.spec.rate if isinstance(box.spec, InputSpec) else None
+    if rate is not None and probes.rate is not None and rate != probes.rate:
+        raise ValueError(
+            f"{box.label} takes sounds at {rate:,} Hz, and the probes are at {probes.rate:,} Hz; make the probes at the "
+            f"model's rate (`zest probes --rate {rate}`), or resample inside the model and give its `rate`"
+        )
+
+
+_PLURAL = {"image": "images", "audio": "sounds", "text": "texts"}
 
 
 def change(before: np.ndarray, after: np.ndarray) -> float:
@@ -243,8 +308,9 @@ def change(before: np.ndarray, after: np.ndarray) -> float:
 
 
 @functools.partial(jax.jit, static_argnums=0)
-def _compose(spec: InputSpec, arrays: ProbeArrays, reference: jax.Array, packed: jax.Array) -> jax.Array:
-    return spec.prepare(compose_batch(arrays, reference, packed))
+def _compose(spec: Spec, arrays: Any, reference: jax.Array, packed: jax.Array) -> Any:
+    composed: Any = compose_batch(arrays, reference, packed)
+    return spec.prepare(composed)
 
 
 @functools.partial(jax.jit, static_argnums=0)
@@ -254,6 +320,7 @@ def _answer(apply: Callable, state: Any, prepared: jax.Array) -> jax.Array:
 
 @functools.partial(jax.jit, static_argnums=(0, 1))
 def _compose_and_answer(
-    apply: Callable, spec: InputSpec, state: Any, arrays: ProbeArrays, reference: jax.Array, packed: jax.Array
+    apply: Callable, spec: Spec, state: Any, arrays: Any, reference: jax.Array, packed: jax.Array
 ) -> jax.Array:
-    return apply(state, spec.prepare(compose_batch(arrays, reference, packed))).astype(jnp.float32)
+    composed: Any = compose_batch(arrays, reference, packed)
+    return apply(state, spec.prepare(composed)).astype(jnp.float32)

@@ -43,7 +43,7 @@ def query(
     Raises:
         ModelOutputError: see `stream`.
     """
-    check_box(box)
+    check_box(box, probes)
     with progress_bar(f"asking {box.label}", probes.n_queries, unit="queries", show=progress) as update:
         answers = []
         for batch in stream([box], probes, batch_size=batch_size, mode=mode, check=check, devices=devices):
@@ -84,7 +84,7 @@ def stream(
     if not boxes:
         raise ValueError("no models were given; pass at least one black box")
     for box in boxes:
-        check_box(box)
+        check_box(box, probes)
     devices = list(devices or jax.local_devices())
     spread = len(devices) > 1 and any(isinstance(box, JaxBlackBox) for box in boxes)
     size = _checked_batch_size(batch_size, probes, boxes, len(devices) if spread else 1)

@@ -25,13 +25,15 @@ class Preview(NamedTuple):
 
     Attributes:
         reference_index: which reference of the probe set it is.
-        image: uint8 [H, W, C].
-        segments: int32 [H, W].
+        content: an image uint8 [H, W, C], a sound int16 or float32 [samples], or a text.
+        segments: int32, labels of pixels [H, W], of samples [samples] or cells [bins, frames], or of characters.
+        rate: of a sound, samples per second; else None.
     """
 
     reference_index: int
-    image: np.ndarray
+    content: np.ndarray | str
     segments: np.ndarray
+    rate: int | None = None
 
 
 @dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
@@ -173,9 +175,7 @@ class Signature:
         if self.intercept is not None:
             tensors["intercept"] = self.intercept
         if self.preview is not None:
-            tensors["preview_index"] = np.array([self.preview.reference_index], np.int32)
-            tensors["preview_image"] = self.preview.image
-            tensors["preview_segments"] = self.preview.segments
+            tensors |= _preview_tensors(self.preview)
         header = {
             "format": FORMAT,
             "format_version": FORMAT_VERSION,
@@ -205,9 +205,6 @@ class Signature:
                 f"version {FORMAT_VERSION}"
             )
         names = json.loads(header["class_names"])
-        preview = None
-        if "preview_image" in tensors:
-            preview = Preview(int(tensors["preview_index"][0]), tensors["preview_image"], tensors["preview_segments"])
         try:
             return cls(
                 weights=tensors["weights"],
@@ -220,10 +217,34 @@ class Signature:
                 class_names=None if names is None else tuple(names),
                 settings=json.loads(header["settings"]),
                 version=header["version"],
-                preview=preview,
+                preview=_preview_from(tensors),
             )
         except (KeyError, ValueError) as error:
             raise FileFormatError(f"{path} is a damaged signature ({error}); make it again with `zest sign`") from error
+
+
+def _preview_tensors(preview: Preview) -> dict[str, np.ndarray]:
+    tensors = {
+        "preview_index": np.array([preview.reference_index], np.int32),
+        "preview_segments": preview.segments,
+    }
+    if isinstance(preview.content, str):
+        return {**tensors, "preview_text": np.frombuffer(preview.content.encode(), np.uint8)}
+    if preview.rate is not None:
+        return {**tensors, "preview_sound": preview.content, "preview_rate": np.array([preview.rate], np.int32)}
+    return {**tensors, "preview_image": preview.content}
+
+
+def _preview_from(tensors: dict[str, np.ndarray]) -> Preview | None:
+    """Undo `_preview_tensors`."""
+    if "preview_index" not in tensors:
+        return None
+    index, segments = int(tensors["preview_index"][0]), tensors["preview_segments"]
+    if "preview_text" in tensors:
+        return Preview(index, tensors["preview_text"].tobytes().decode(), segments)
+    if "preview_sound" in tensors:
+        return Preview(index, tensors["preview_sound"], segments, int(tensors["preview_rate"][0]))
+    return Preview(index, tensors["preview_image"], segments)
 
 
 def read_tensors(

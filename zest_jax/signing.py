@@ -123,10 +123,13 @@ def sign_many(
     devices = list(devices or jax.local_devices())
     if not boxes:
         raise ValueError("no models were given; pass at least one black box")
-    for box in boxes:
-        check_box(box)
     if not isinstance(probes, ProbeSet):
-        raise TypeError(f"`probes` must be a ProbeSet, got {type(probes).__name__}; make one with `image_probes`")
+        raise TypeError(
+            f"`probes` must be a ProbeSet, got {type(probes).__name__}; make one with `image_probes`, `text_probes` or "
+            "`audio_probes`"
+        )
+    for box in boxes:
+        check_box(box, probes)
     check_determined(probes, settings)
     run = _Run(boxes, probes, settings, targets, Path(checkpoint) if checkpoint is not None else None)
     options = {"batch_size": batch_size, "mode": mode, "devices": devices, "check": check}
@@ -168,7 +171,7 @@ class _Run:
             "probe_hash": probes.hash,
             "models": [box.label for box in boxes],
             "model_files": [box.settings.get("file_sha256") for box in boxes],
-            "inputs": [dataclasses.asdict(box.spec) for box in boxes],
+            "inputs": [box.spec.to_json() for box in boxes],
             "solve": dataclasses.asdict(settings),
             "targets": targets,
         }
@@ -283,13 +286,16 @@ class _Run:
                 "solve": dataclasses.asdict(self.settings),
                 "outputs": model.kind,
                 "targets": self.targets,
+                "modality": self.probes.modality,
             },
             preview=_preview(self.probes, best_explained(model.r2, model.variance)),
         )
 
 
 def _preview(probes: ProbeSet, reference: int) -> Preview:
-    image = probes.references[reference]
-    if image.dtype != np.uint8:
-        image = np.rint(image * 255).astype(np.uint8)
-    return Preview(reference, image, probes.segments[reference])
+    content, segments = probes.references[reference], probes.segments[reference]
+    if probes.modality == "text":
+        return Preview(reference, content, segments[: len(content)])
+    if probes.modality == "image" and content.dtype != np.uint8:
+        content = np.rint(content * 255).astype(np.uint8)
+    return Preview(reference, content, segments, probes.rate)

@@ -122,9 +122,9 @@ def test_settings_that_do_not_apply_are_named(run):
         load_model(run, factory="module:build")
 
 
-def test_text_models_are_refused(tmp_path):
+def test_text_models_need_their_tokenizer(tmp_path):
     save_checkpoint(tmp_path / "news", checkpoint(name="lstm", shape=(12,), vocabulary=20, embedding=4, hidden=4))
-    with pytest.raises(ValueError, match=r"news \(lstm\) takes texts, and a black box is asked about images so far"):
+    with pytest.raises(ValueError, match=r"news takes token ids, and its checkpoint has no tokenizer"):
         load_model(tmp_path / "news")
 
 

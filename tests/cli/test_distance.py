@@ -189,7 +189,7 @@ def test_compare_needs_probes_or_images(zest, session, models):
     for arguments in ([], ["--probes", session.probes, "--images", session.pool]):
         code, _, err = zest("compare", *pair, *arguments)
         assert code == 2
-        assert "give either --probes FILE or --images IMAGES" in err
+        assert "give either --probes FILE or --inputs SOURCE" in err
     code, _, err = zest("compare", pair[0], session.signatures["victim"], "--probes", session.probes)
     assert code == 2
     assert "is a signature, not a model" in err

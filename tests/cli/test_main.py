@@ -9,6 +9,7 @@ import sys
 import typing
 import warnings
 
+import numpy as np
 import pytest
 
 import zest_jax
@@ -16,9 +17,11 @@ import zest_jax.distances
 from zest_jax.alignment import AlignMethod
 from zest_jax.alignment import Metric as LibraryMetric
 from zest_jax.asking import Mode
-from zest_jax.cli import options
+from zest_jax.cli import options, pools
 from zest_jax.cli.main import Command, main
 from zest_jax.data.reading import Color
+from zest_jax.data.sound_set import Channels
+from zest_jax.probes import segment_sounds, segment_texts
 from zest_jax.probes.segmentation import segmentation_settings
 from zest_jax.references import ReferenceMethod
 from zest_jax.signing import Targets
@@ -88,14 +91,14 @@ def test_every_option_has_a_help_text():
             found = [source.partition(f"    {name}: ")[2] for source in sources]
             assert any(found), (owner, name)
             # A subclass that changes a default keeps the text.
-            if name not in ("probe", "image", "how", "solve", "comparison", "data") or owner.__name__ == "TrainingData":
+            if name not in ("probe", "pool", "how", "solve", "comparison", "data") or owner.__name__ == "TrainingData":
                 assert any('"""' in after.partition("\n\n")[0] for after in found), (owner, name)
 
 
 def test_choices_are_those_of_the_package():
     hints = {
-        options.ImageOptions: {"color": Color},
-        options.ProbeOptions: {"references": ReferenceMethod},
+        pools.PoolOptions: {"color": Color, "channels": Channels},
+        pools.ProbeOptions: {"references": ReferenceMethod},
         options.SolveOptions: {"mode": Mode, "targets": Targets},
     }
     for kind, expected in hints.items():
@@ -103,10 +106,18 @@ def test_choices_are_those_of_the_package():
             assert set(typing.get_args(typing.get_type_hints(kind)[name])) == set(typing.get_args(library)), name
     assert set(typing.get_args(options.Metric)) == set(typing.get_args(LibraryMetric))
     assert set(typing.get_args(options.Align)) == set(typing.get_args(AlignMethod))
-    with pytest.raises(ValueError, match="unknown") as caught:
-        segmentation_settings("knife")
-    known = set(re.findall(r"'([\w-]+)'", str(caught.value))) - {"knife"}
-    assert set(typing.get_args(typing.get_type_hints(options.ProbeOptions)["segmenter"])) == known
+    cutters = {
+        "image": lambda: segmentation_settings("knife"),
+        "text": lambda: segment_texts(["a"], "knife"),  # pyright: ignore[reportArgumentType]
+        "audio": lambda: segment_sounds(np.zeros((1, 9)), 8000, method="knife"),
+    }
+    for modality, cut in cutters.items():
+        with pytest.raises(ValueError, match="unknown") as caught:
+            cut()
+        known = set(re.findall(r"'([\w-]+)'", str(caught.value))) - {"knife"}
+        assert set(pools.SEGMENTERS[modality]) == known
+    chosen = typing.get_type_hints(pools.ProbeOptions)["segmenter"]
+    assert set(typing.get_args(chosen)) == {"auto", *(name for names in pools.SEGMENTERS.values() for name in names)}
     underdetermined = typing.get_type_hints(SolveSettings)["underdetermined"]
     assert typing.get_type_hints(options.SolveOptions)["underdetermined"] == underdetermined
 

@@ -22,7 +22,7 @@ def test_probes_from_a_folder(zest, here, tiny):
     code, out, err = zest("probes", "photos", "-o", "p.npz", "--size", "16x24", "--references", "stratified", *tiny)
     assert (code, out) == (0, "")
     assert "read 6 images of 16x24x3 from photos" in err
-    assert "wrote p.npz: ProbeSet(4 references of 16x24x3, 9 to 9 segments, 64 masks each" in err
+    assert "wrote p.npz: ProbeSet(4 references of 16x24x3, 9 to 9 super-pixels, 64 masks each" in err
     probes = zj.ProbeSet.load(here / "p.npz")
     assert sorted(i // 3 for i in probes.settings["reference_indices"]) == [0, 0, 1, 1]
 

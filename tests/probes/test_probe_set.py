@@ -29,7 +29,7 @@ def test_what_was_given_is_what_it_holds():
     np.testing.assert_array_equal(probes.masks, given["masks"])
     np.testing.assert_allclose(probes.fill, given["fill"])
     assert probes.n_queries == len(np.unique(given["masks"][0], axis=0)) + len(np.unique(given["masks"][1], axis=0))
-    assert "2 references of 4x4x3, 2 to 4 segments, 12 masks each" in repr(probes)
+    assert "2 references of 4x4x3, 2 to 4 super-pixels, 12 masks each" in repr(probes)
 
 
 def test_bits_past_a_references_own_segments_do_not_count():

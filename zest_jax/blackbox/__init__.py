@@ -5,8 +5,9 @@ from zest_jax.blackbox.files import load_model
 from zest_jax.blackbox.flax import from_flax, from_linen
 from zest_jax.blackbox.function import from_callable, from_jax
 from zest_jax.blackbox.onnx import from_onnx
-from zest_jax.blackbox.protocol import BlackBox, HostBlackBox, InputSpec, JaxBlackBox
+from zest_jax.blackbox.protocol import BlackBox, HostBlackBox, InputSpec, JaxBlackBox, TextSpec
 from zest_jax.blackbox.recognise import FileKind, file_identity, recognise
+from zest_jax.blackbox.text import from_sklearn, from_texts, from_transformers
 from zest_jax.blackbox.torch import from_torch
 from zest_jax.blackbox.torch_files import from_exported, from_state_dict, from_torchscript
 
@@ -16,6 +17,7 @@ __all__ = [
     "HostBlackBox",
     "InputSpec",
     "JaxBlackBox",
+    "TextSpec",
     "file_identity",
     "from_callable",
     "from_checkpoint",
@@ -24,9 +26,12 @@ __all__ = [
     "from_jax",
     "from_linen",
     "from_onnx",
+    "from_sklearn",
     "from_state_dict",
+    "from_texts",
     "from_torch",
     "from_torchscript",
+    "from_transformers",
     "load_model",
     "recognise",
 ]

@@ -7,18 +7,22 @@ import jax
 import numpy as np
 
 from zest_jax.blackbox.outputs import in_fixed_batches
-from zest_jax.blackbox.protocol import BlackBox
+from zest_jax.blackbox.protocol import BlackBox, in_plain_scale
 
 # Numbers that a batch of inputs holds by default. Measured in benchmarks/speed/sign.py: on CPU small batches stay in the
 # cache, accelerators want many inputs at once.
 BATCH_ELEMENTS = {"cpu": 2**18, "gpu": 2**24, "tpu": 2**24}
 MIN_BATCH = 16
+# What a text counts as: 256 texts are asked at once on CPUs.
+TEXT_ELEMENTS = 1024
 
 
 def default_batch_size(input_shape: tuple[int, ...], boxes: Sequence[BlackBox], n_devices: int = 1) -> int:
-    """Choose a batch size from the size of an input, the backend, and the batch sizes that models insist on."""
+    """Choose a batch size from the size of an input, () for a text, the backend, and the sizes that models insist on."""
     fixed = [box.fixed_batch for box in boxes if box.fixed_batch]
-    wanted = BATCH_ELEMENTS.get(jax.default_backend(), 2**22) // math.prod(input_shape)
+    wanted = BATCH_ELEMENTS.get(jax.default_backend(), 2**22) // (
+        math.prod(input_shape) if input_shape else TEXT_ELEMENTS
+    )
     size = max(MIN_BATCH, 2 ** int(math.log2(max(wanted, 1)))) * n_devices
     if fixed:
         step = math.lcm(*fixed, n_devices)
@@ -30,7 +34,8 @@ def ask_plain(box: BlackBox, inputs: np.ndarray, *, batch_size: int | None = Non
     """Ask a model about plain inputs, batch by batch; the last batch is filled up so that one shape is enough.
 
     Args:
-        inputs: [n, H, W, C], uint8 or float in [0, 1].
+        inputs: images [n, H, W, C], uint8 or float in [0, 1]; sounds [n, samples], int16 or float in [-1, 1]; or texts, an
+            array of `str` objects [n].
 
     Returns:
         outputs [n, classes] float32.
@@ -41,7 +46,6 @@ def ask_plain(box: BlackBox, inputs: np.ndarray, *, batch_size: int | None = Non
     size = min(batch_size or default_batch_size(inputs.shape[1:], [box]), max(len(inputs), 1))
 
     def ask(part: np.ndarray) -> np.ndarray:
-        plain = part.astype(np.float32)
-        return box(plain / np.float32(255) if part.dtype == np.uint8 else plain)
+        return box(part if part.dtype == object else in_plain_scale(part))
 
     return in_fixed_batches(ask, inputs, size, box.label)

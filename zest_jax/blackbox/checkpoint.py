@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, TypedDict
 
 from zest_jax.blackbox.flax import from_flax
 from zest_jax.blackbox.protocol import JaxBlackBox, Returns
+from zest_jax.data.known import Modality
+from zest_jax.data.tokens import Tokenizer
 from zest_jax.errors import missing_extra
 
 if TYPE_CHECKING:
@@ -30,8 +32,8 @@ def from_checkpoint(
 ) -> JaxBlackBox:
     """Make a black box of a checkpoint: the newest of a run, or that of one epoch (`RUN/checkpoints/12`).
 
-    Inputs are plain, images [batch, H, W, C] float32 in [0, 1]: the normalisation of the training data is part of the
-    checkpoint. Models of one architecture share one compilation.
+    Inputs are plain: images [batch, H, W, C] float32 in [0, 1], sounds [batch, samples] in [-1, 1], or texts. Normalisation,
+    sample rate and tokenizer of the training are part of the checkpoint. Models of one architecture share one compilation.
 
     Args:
         checkpoint: a folder, or a checkpoint in memory.
@@ -46,7 +48,7 @@ def from_checkpoint(
         MissingExtraError: Orbax is not installed.
         FileNotFoundError: there is no checkpoint.
         FileFormatError: none can be read.
-        ValueError: the model takes texts.
+        ValueError: the model takes token ids, and the checkpoint has no tokenizer.
         ModelOutputError: when asked, if `class_names` do not fit.
 
     Warns:
@@ -77,17 +79,21 @@ def from_checkpoint(
         default = _name_of(Path(checkpoint))
     info = found.info
     label = label or default
-    _refuse_texts(info, label)
+    modality = _modality(info, label)
+    texts = modality == "text"
     box = from_flax(
         found.model,
         label=label,
         class_names=class_names if class_names is not None else info.class_names or None,
-        mean=info.mean or None,
-        std=info.std or None,
+        mean=None if texts else info.mean or None,
+        std=None if texts else info.std or None,
+        rate=info.rate,
+        tokenizer=Tokenizer.from_json(info.tokenizer) if texts and info.tokenizer is not None else None,
         returns=returns,
     )
     box.settings |= {
         "adapter": "checkpoint",
+        "modality": modality,
         "architecture": info.model.name,
         "input_shape": list(info.input_shape),
         "epoch": info.epoch,
@@ -96,11 +102,16 @@ def from_checkpoint(
     return box
 
 
-def _refuse_texts(info: "CheckpointInfo", label: str) -> None:
-    if info.model.name == "lstm" or getattr(info, "tokenizer", None) is not None:
+def _modality(info: "CheckpointInfo", label: str) -> Modality:
+    """What a model takes."""
+    if info.tokenizer is not None:
+        return "text"
+    if info.model.name == "lstm":
         raise ValueError(
-            f"{label} ({info.model.name}) takes texts, and a black box is asked about images so far; give an image model"
+            f"{label} takes token ids, and its checkpoint has no tokenizer that makes them of texts; train it on texts, or wrap "
+            "it with `from_flax(model, tokenizer=...)`"
         )
+    return "image" if len(info.input_shape) == 3 else "audio"
 
 
 def _name_of(path: Path) -> str:

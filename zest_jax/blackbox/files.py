@@ -3,7 +3,7 @@
 import importlib
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from zest_jax.blackbox.onnx import OnnxSettings, from_onnx
 from zest_jax.blackbox.protocol import BlackBox
 from zest_jax.blackbox.recognise import FileKind, file_identity, recognise
 from zest_jax.blackbox.settings import CommonSettings
+from zest_jax.blackbox.text import from_sklearn
 from zest_jax.blackbox.torch import TorchSettings, from_torch, import_torch
 from zest_jax.blackbox.torch_files import from_exported, from_state_dict, from_torchscript, read_torch_file
 
@@ -43,7 +44,8 @@ def load_model(
 
     Args:
         model: a path, or a Python reference: the named object, or what it returns when called without arguments, is a
-            black box, a Flax NNX module, a torch.nn.Module, or a function on NumPy arrays.
+            black box, a Flax NNX module, a torch.nn.Module, a scikit-learn pipeline on strings, or a function on NumPy
+            arrays.
         trust: allow what could run code of the file's author.
         factory: for files that hold weights only: a function, or a Python reference to one, that builds the module.
         settings: those of the adapter, such as `mean`, `std`, `layout`, `output`, `label`; None means its default.
@@ -106,11 +108,13 @@ def _black_box_of(made: Any, origin: str, settings: dict[str, Any]) -> BlackBox:
         return from_flax(made, **_applicable(settings, _FlaxSettings, "a Flax module"))
     if _is_torch_module(made):
         return from_torch(made, **_applicable(settings, TorchSettings, "a PyTorch module"))
+    if any(hasattr(made, name) for name in ("predict_proba", "decision_function")):
+        return from_sklearn(made, **_only(settings, ("class_names", "label"), "a scikit-learn pipeline"))
     if callable(made) and not isinstance(made, type):
         return from_callable(made, **_applicable(settings, _FlaxSettings, "a function"))
     raise ValueError(
         f"{origin} gave a {type(made).__name__}, which cannot be asked; it must give a black box, a Flax NNX module, a "
-        "torch.nn.Module, or a function on NumPy arrays"
+        "torch.nn.Module, a scikit-learn pipeline, or a function on NumPy arrays; a function on strings goes through `from_texts`"
     )
 
 
@@ -119,7 +123,10 @@ class _FlaxSettings(CommonSettings, total=False):
 
 
 def _applicable(settings: dict[str, Any], allowed: type, what: str) -> dict[str, Any]:
-    names = allowed.__annotations__.keys() | CommonSettings.__annotations__.keys()
+    return _only(settings, allowed.__annotations__.keys() | CommonSettings.__annotations__.keys(), what)
+
+
+def _only(settings: dict[str, Any], names: Collection[str], what: str) -> dict[str, Any]:
     unknown = [name for name in settings if name not in names]
     if unknown:
         raise ValueError(f"{', '.join(unknown)} cannot be set for {what}; it takes {', '.join(sorted(names))}")

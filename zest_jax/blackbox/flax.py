@@ -9,10 +9,10 @@ from typing import Any
 import jax
 from flax import linen, nnx
 
-from zest_jax.blackbox.function import hashable, is_hashable, unwrapped
+from zest_jax.blackbox.function import arguments, hashable, is_hashable, unwrapped
 from zest_jax.blackbox.outputs import Output, traced_rows
 from zest_jax.blackbox.protocol import JaxBlackBox, Layout, Returns
-from zest_jax.blackbox.settings import name_of, spec_of
+from zest_jax.blackbox.settings import jax_spec, name_of, spec_of
 
 
 def from_flax(
@@ -24,10 +24,13 @@ def from_flax(
     std: Sequence[float] | None = None,
     value_range: tuple[float, float] = (0.0, 1.0),
     layout: Layout = "NHWC",
+    rate: int | None = None,
     output: Output = None,
     returns: Returns = "auto",
+    tokenizer: Any = None,
+    lengths: bool = False,
 ) -> JaxBlackBox:
-    """Make a black box of a Flax NNX module: `model(x)` with x [batch, H, W, C] float32.
+    """Make a black box of a Flax NNX module: `model(x)` with x as `from_jax` describes it.
 
     The black box keeps the parameters as they are now: later training of `model` does not change it, and asking it does
     not change `model` (running statistics and random counters that a forward pass updates are discarded). Training or
@@ -36,7 +39,8 @@ def from_flax(
     Two models of the same architecture share one compilation.
 
     Args:
-        model: called with one argument; returns scores [batch, classes], or several arrays from which `output` chooses.
+        model: called with one argument, or with ids and lengths; returns scores [batch, classes], or several arrays from
+            which `output` chooses.
 
     The other arguments are those of `from_jax`; `label` is the name of the class by default.
 
@@ -74,7 +78,7 @@ def from_flax(
         state,
         label=label,
         class_names=class_names,
-        spec=spec_of(mean, std, value_range, layout),
+        spec=jax_spec(spec_of(mean, std, value_range, layout, rate), tokenizer, lengths=lengths, label=label),
         returns=returns,
         settings={"adapter": "flax nnx", "output": output},
     )
@@ -91,8 +95,11 @@ def from_linen(
     std: Sequence[float] | None = None,
     value_range: tuple[float, float] = (0.0, 1.0),
     layout: Layout = "NHWC",
+    rate: int | None = None,
     output: Output = None,
     returns: Returns = "auto",
+    tokenizer: Any = None,
+    lengths: bool = False,
 ) -> JaxBlackBox:
     """Make a black box of a Flax Linen module: `module.apply(variables, x, **apply_kwargs)`.
 
@@ -140,7 +147,7 @@ def from_linen(
         (variables, rngs),
         label=label,
         class_names=class_names,
-        spec=spec_of(mean, std, value_range, layout),
+        spec=jax_spec(spec_of(mean, std, value_range, layout, rate), tokenizer, lengths=lengths, label=label),
         returns=returns,
         settings={"adapter": "flax linen", "output": output, "apply_kwargs": {k: repr(v) for k, v in kwargs.items()}},
     )
@@ -165,9 +172,10 @@ class _NnxApply:
     output: Output
     label: str = dataclasses.field(compare=False)
 
-    def __call__(self, state: Any, prepared: jax.Array) -> jax.Array:
+    def __call__(self, state: Any, prepared: Any) -> jax.Array:
         model: Any = nnx.merge(unwrapped(self.graphdef), state)
-        return traced_rows(model(prepared), self.output, len(prepared), self.label)
+        inputs = arguments(prepared)
+        return traced_rows(model(*inputs), self.output, len(inputs[0]), self.label)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -177,12 +185,13 @@ class _LinenApply:
     output: Output
     label: str = dataclasses.field(compare=False)
 
-    def __call__(self, state: Any, prepared: jax.Array) -> jax.Array:
+    def __call__(self, state: Any, prepared: Any) -> jax.Array:
         variables, rngs = state
+        inputs = arguments(prepared)
         kwargs = dict(self.kwargs)
         if isinstance(kwargs.get("mutable"), tuple):
             kwargs["mutable"] = list(kwargs["mutable"])
-        answer = unwrapped(self.module).apply(variables, prepared, rngs=rngs, **kwargs)
+        answer = unwrapped(self.module).apply(variables, *inputs, rngs=rngs, **kwargs)
         if kwargs.get("mutable"):
             answer = answer[0]
-        return traced_rows(answer, self.output, len(prepared), self.label)
+        return traced_rows(answer, self.output, len(inputs[0]), self.label)

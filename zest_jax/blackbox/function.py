@@ -7,9 +7,9 @@ from typing import Any
 import jax
 import numpy as np
 
-from zest_jax.blackbox.outputs import Output, as_rows, failed_when_asked, select_output, traced_rows
+from zest_jax.blackbox.outputs import Output, as_rows, failed_when_asked, rows_of_lists, select_output, traced_rows
 from zest_jax.blackbox.protocol import HostBlackBox, JaxBlackBox, Layout, Returns
-from zest_jax.blackbox.settings import name_of, spec_of
+from zest_jax.blackbox.settings import jax_spec, name_of, spec_of
 
 
 def from_jax(
@@ -22,8 +22,11 @@ def from_jax(
     std: Sequence[float] | None = None,
     value_range: tuple[float, float] = (0.0, 1.0),
     layout: Layout = "NHWC",
+    rate: int | None = None,
     output: Output = None,
     returns: Returns = "auto",
+    tokenizer: Any = None,
+    lengths: bool = False,
 ) -> JaxBlackBox:
     """Make a black box of a function that JAX can trace: `fn(x)`, or `fn(state, x)` when `state` is given.
 
@@ -31,18 +34,23 @@ def from_jax(
     parameters share one compilation, and the parameters are no constants of the compiled program.
 
     Args:
-        fn: pure; gets inputs [batch, H, W, C] (or in `layout`) float32, returns scores [batch, classes], or a tuple or
-            mapping of arrays from which `output` chooses.
+        fn: pure; gets images [batch, H, W, C] or sounds [batch, samples] (or in `layout`) float32, or token ids (see
+            `tokenizer`); returns scores [batch, classes], or a tuple or mapping of arrays from which `output` chooses.
         state: any pytree of arrays.
         label: the model's name in reports; the function's name by default.
         class_names: one per output column, in order.
         mean, std: per channel, in `value_range`; subtracted and divided by before the model sees its inputs.
         value_range: the range to which inputs in [0, 1] are stretched first, such as (0, 255) or (-1, 1).
-        layout: "NHWC" or "NCHW".
+        layout: of images "NHWC" or "NCHW"; of sounds "NCT" [batch, 1, samples], "NTC", else [batch, samples].
+        rate: samples per second that a model of sounds expects; probes of another rate are refused.
         output: index or name of the output to take, None for the only [batch, classes] one.
         returns: "logits", "probabilities", or "auto" to let the query loop find out.
+        tokenizer: of a model of texts, which then gets their token ids int32 [batch, length]: a
+            `zest_jax.data.tokens.Tokenizer`, or a `tokenizers.Tokenizer` that pads and truncates to one length.
+        lengths: give a model of texts the number of ids of each text too, int32 [batch], as a second argument.
 
     Raises:
+        ValueError: settings of images and of texts are given together.
         ModelOutputError: when asked, if the answer is not one array [batch, classes].
 
     >>> box = from_jax(lambda w, x: x.mean((1, 2)) @ w, np.eye(3, dtype=np.float32), label="colour")
@@ -57,7 +65,7 @@ def from_jax(
         state,
         label=label,
         class_names=class_names,
-        spec=spec_of(mean, std, value_range, layout),
+        spec=jax_spec(spec_of(mean, std, value_range, layout, rate), tokenizer, lengths=lengths, label=label),
         returns=returns,
         settings={"adapter": "jax", "output": output},
     )
@@ -72,6 +80,7 @@ def from_callable(
     std: Sequence[float] | None = None,
     value_range: tuple[float, float] = (0.0, 1.0),
     layout: Layout = "NHWC",
+    rate: int | None = None,
     output: Output = None,
     returns: Returns = "auto",
     fixed_batch: int | None = None,
@@ -79,9 +88,10 @@ def from_callable(
     """Make a black box of any function on NumPy arrays: a remote service, another framework, a lookup.
 
     Args:
-        fn: gets inputs [batch, H, W, C] (or in `layout`) float32, returns scores [batch, classes] as an array or as
-            nested lists, or a tuple or mapping of arrays from which `output` chooses. It must not call JAX: it may run
-            inside a host callback, where that can deadlock. Use `from_jax` for JAX functions.
+        fn: gets images [batch, H, W, C] or sounds [batch, samples] (or in `layout`) float32, returns scores
+            [batch, classes] as an array or as nested lists, or a tuple or mapping of arrays from which `output` chooses. It
+            must not call JAX: it may run inside a host callback, where that can deadlock. Use `from_jax` for JAX functions
+            and `from_texts` for functions on strings.
         fixed_batch: the only batch size that `fn` accepts, None for any.
 
     The other arguments are those of `from_jax`.
@@ -98,7 +108,7 @@ def from_callable(
         output,
         label=label or name_of(fn),
         class_names=class_names,
-        spec=spec_of(mean, std, value_range, layout),
+        spec=spec_of(mean, std, value_range, layout, rate),
         returns=returns,
         fixed_batch=fixed_batch,
         settings={"adapter": "callable", "output": output},
@@ -117,7 +127,7 @@ class _CallableBlackBox(HostBlackBox):
         except Exception as error:
             raise failed_when_asked(self.label, prepared, error) from error
         if self._output is None and isinstance(answer, list):
-            answer = _rows_of_lists(answer)
+            answer = rows_of_lists(answer)
         return as_rows(select_output(answer, self._output, self.label), len(prepared), self.label)
 
 
@@ -128,10 +138,15 @@ class _FunctionApply:
     output: Output
     label: str = dataclasses.field(compare=False)
 
-    def __call__(self, state: Any, prepared: jax.Array) -> jax.Array:
-        fn = unwrapped(self.fn)
-        answer = fn(state, prepared) if self.with_state else fn(prepared)
-        return traced_rows(answer, self.output, len(prepared), self.label)
+    def __call__(self, state: Any, prepared: Any) -> jax.Array:
+        fn, inputs = unwrapped(self.fn), arguments(prepared)
+        answer = fn(state, *inputs) if self.with_state else fn(*inputs)
+        return traced_rows(answer, self.output, len(inputs[0]), self.label)
+
+
+def arguments(prepared: Any) -> tuple[Any, ...]:
+    """What a model is called with: its inputs, or token ids and lengths."""
+    return prepared if isinstance(prepared, tuple) else (prepared,)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -158,11 +173,3 @@ def is_hashable(value: Any) -> bool:
     except (TypeError, ValueError):
         return False
     return isinstance(value, Hashable)
-
-
-def _rows_of_lists(answer: list[Any]) -> Any:
-    try:
-        rows = np.asarray(answer)
-    except ValueError:  # rows of different lengths
-        return answer
-    return rows if rows.ndim == 2 and rows.dtype != object else answer

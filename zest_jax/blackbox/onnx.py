@@ -43,6 +43,7 @@ def from_onnx(
     mean: Sequence[float] | None = None,
     std: Sequence[float] | None = None,
     value_range: tuple[float, float] | None = None,
+    rate: int | None = None,
     returns: Returns = "auto",
 ) -> HostBlackBox:
     """Make a black box of an ONNX model; what was detected about it is in the black box's `settings`.
@@ -52,13 +53,15 @@ def from_onnx(
         output: name or index of the output to take; None for the only floating-point one of rank 2.
         providers: as for `onnxruntime.InferenceSession`; None for CUDA where available, else the CPU.
         threads: how many threads answer one batch; None for one per core this process may use.
-        layout: "NCHW", "NHWC", or "auto": where the input's shape has its 1 or 3 channels, NCHW if it does not tell.
+        layout: "NCHW", "NHWC", for sounds "NT", "NCT", "NTC", or "auto": where the input's shape has its 1 or 3 channels,
+            NCHW if it does not tell.
         class_names: one per output; None reads them from the model's metadata where they are. Names there that do not
             fit the outputs are ignored, and `settings["class_names_ignored"]` says why.
         mean, std: per channel, in `value_range`; subtracted and divided by before the model sees its inputs. A model
             with a uint8 input takes none.
         value_range: the range to which inputs in [0, 1] are stretched first; None for (0, 255) if the input is uint8,
             else (0, 1).
+        rate: samples per second that a model of sounds expects; probes of another rate are refused.
 
     The other arguments are those of `from_jax`; `label` is the file's stem by default. A fixed batch dimension is
     detected (`fixed_batch`); any number of inputs can still be asked. Weights that the model keeps in files beside it
@@ -105,7 +108,9 @@ def from_onnx(
         names_in_file=names_in_file,
         label=label or name,
         class_names=class_names,
-        spec=spec_of(mean, std, value_range or ((0.0, 255.0) if dtype is np.uint8 else (0.0, 1.0)), detected_layout),
+        spec=spec_of(
+            mean, std, value_range or ((0.0, 255.0) if dtype is np.uint8 else (0.0, 1.0)), detected_layout, rate
+        ),
         fixed_batch=shape[0] if shape else None,
         returns=returns,
         settings={
@@ -279,6 +284,8 @@ def _choose_output(session: Any, output: Output, name: str) -> str:
 def _layout_of(shape: list[int | None], layout: Layout | Literal["auto"], name: str) -> tuple[Layout, str]:
     if layout != "auto":
         return layout, "given"
+    if len(shape) == 3 and 1 in shape[1:]:
+        return ("NCT" if shape[1] == 1 else "NTC"), "input shape"
     if len(shape) != 4:
         return "NHWC", "not an image model"
     first, last = shape[1] in (1, 3), shape[3] in (1, 3)

@@ -75,8 +75,19 @@ def traced_rows(answer: Any, output: Output, batch: int, label: str) -> jax.Arra
     return jnp.asarray(rows).astype(jnp.float32)
 
 
+def rows_of_lists(answer: list[Any]) -> Any:
+    """Nested lists of numbers as an array [batch, classes]; anything else stays as it is."""
+    try:
+        rows = np.asarray(answer)
+    except ValueError:  # rows of different lengths
+        return answer
+    return rows if rows.ndim == 2 and rows.dtype != object else answer
+
+
 def failed_when_asked(label: str, prepared: np.ndarray, error: Exception) -> ModelOutputError:
     """Build the error for a model that raised instead of answering."""
+    if prepared.dtype == object:
+        return ModelOutputError(f"{label} failed on {len(prepared)} texts: {type(error).__name__}: {error}")
     return ModelOutputError(
         f"{label} failed on inputs {list(prepared.shape)} {prepared.dtype}: {type(error).__name__}: {error}; "
         "check that it takes this size and channel order (`layout`)"

@@ -1,33 +1,40 @@
 """What a black box is: a batch of inputs goes in, one row of outputs per input comes out.
 
-Inputs travel in a plain scale (images [batch, H, W, C] float32 in [0, 1]). How a model wants them is told by its
-`InputSpec`; preparing them is cheap elementwise work, so the query loop does it on the device, in the same compiled
-function that composes the perturbed inputs, for every kind of model.
+Inputs travel in a plain scale: images [batch, H, W, C] float32 in [0, 1], sounds [batch, samples] float32 in [-1, 1], texts
+as strings. How a model wants them is told by its spec. For an `InputSpec` preparing is cheap elementwise work, so the query
+loop does it on the device, in the same compiled function that composes the perturbed inputs, for every kind of model. A
+`TextSpec` says whether a model takes strings or token ids.
 """
 
 import abc
 import dataclasses
 from collections.abc import Callable, Sequence
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, NamedTuple, TypeVar
 
 import jax
 import numpy as np
 
 from zest_jax.blackbox.outputs import in_fixed_batches
+from zest_jax.data.tokens import Tokenizer
 
-Layout = Literal["NHWC", "NCHW"]
+Layout = Literal["NHWC", "NCHW", "NT", "NCT", "NTC"]
+_LAYOUTS = ("NHWC", "NCHW", "NT", "NCT", "NTC")
+_FULL_SCALE = {np.dtype(np.uint8): 255, np.dtype(np.int16): 32768}
 Returns = Literal["auto", "logits", "probabilities"]
 ArrayT = TypeVar("ArrayT", np.ndarray, jax.Array)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class InputSpec:
-    """How a model wants its inputs: `(x * scale + offset - mean) / std`, then the layout.
+    """How a model wants images or sounds: `(x * scale + offset - mean) / std`, then the layout.
 
     Attributes:
         mean, std: per channel, in the model's own value range, or None for 0 and 1.
-        layout: "NHWC" (plain) or "NCHW" (PyTorch, most ONNX files).
-        value_range: the range to which [0, 1] is stretched before normalising: (0, 1), (0, 255), (-1, 1)...
+        layout: of images "NHWC" (plain) or "NCHW" (PyTorch, most ONNX files); of sounds "NCT" [batch, 1, samples], "NTC"
+            [batch, samples, 1], anything else is plain: "NT" [batch, samples].
+        value_range: the range to which [0, 1] is stretched before normalising: (0, 1), (0, 255), (-1, 1)... For sounds,
+            (0, 32768) gives the scale of 16-bit samples.
+        rate: samples per second that the model expects of sounds, or None when unknown.
 
     >>> spec = InputSpec(mean=(0.5,), std=(0.25,), layout="NCHW")
     >>> spec.prepare(np.ones((2, 8, 8, 1), np.float32)).shape
@@ -38,6 +45,7 @@ class InputSpec:
     std: tuple[float, ...] | None = None
     layout: Layout = "NHWC"
     value_range: tuple[float, float] = (0.0, 1.0)
+    rate: int | None = None
 
     def __post_init__(self) -> None:
         for name in ("mean", "std"):
@@ -49,16 +57,18 @@ class InputSpec:
                 object.__setattr__(self, name, value)
         if self.std is not None and any(v <= 0 for v in self.std):
             raise ValueError(f"`std` is {self.std}; every entry must be above 0")
-        if self.layout not in ("NHWC", "NCHW"):
-            raise ValueError(f"`layout` is {self.layout!r}; choose 'NHWC' or 'NCHW'")
+        if self.layout not in _LAYOUTS:
+            raise ValueError(f"`layout` is {self.layout!r}; choose 'NHWC' or 'NCHW', for sounds 'NT', 'NCT' or 'NTC'")
+        if self.rate is not None and self.rate < 1:
+            raise ValueError(f"`rate` is {self.rate}; give samples per second, such as 8000 or 16000")
         low, high = (float(v) for v in self.value_range)
         if not high > low:
             raise ValueError(f"`value_range` is {self.value_range}; give (low, high) with low < high")
         object.__setattr__(self, "value_range", (low, high))
 
     def prepare(self, inputs: ArrayT) -> ArrayT:
-        """Turn plain inputs [batch, ..., C] float32 in [0, 1] into what the model wants; NumPy or JAX, as given."""
-        channels = inputs.shape[-1]
+        """Turn plain inputs [batch, H, W, C] or [batch, samples] into what the model wants; NumPy or JAX, as given."""
+        channels = inputs.shape[-1] if inputs.ndim == 4 else 1
         for name in ("mean", "std"):
             value = getattr(self, name)
             if value is not None and len(value) not in (1, channels):
@@ -78,7 +88,56 @@ class InputSpec:
             x = x / std
         if self.layout == "NCHW" and x.ndim == 4:
             x = x.transpose(0, 3, 1, 2)
+        if x.ndim == 2 and self.layout == "NCT":
+            x = x[:, None, :]
+        if x.ndim == 2 and self.layout == "NTC":
+            x = x[:, :, None]
         return x
+
+    def to_json(self) -> dict[str, Any]:
+        """Everything, as JSON-able values."""
+        return dataclasses.asdict(self)
+
+
+class Tokens(NamedTuple):
+    """Texts as a JAX model takes them.
+
+    Attributes:
+        ids: int32 [batch, length], padded at the end.
+        lengths: how many ids of each text are no padding, int32 [batch].
+    """
+
+    ids: Any
+    lengths: Any
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TextSpec:
+    """How a model wants texts.
+
+    Attributes:
+        tokenizer: turns texts into the token ids that the model takes, or None for a model that takes strings.
+        lengths: whether a model that takes ids wants the number of ids of each text as well: `model(ids, lengths)`.
+    """
+
+    tokenizer: Tokenizer | None = None
+    lengths: bool = False
+
+    def prepare(self, inputs: Any) -> Any:
+        """Turn `Tokens` into what the model wants: ids, or ids and lengths. Strings stay as they are."""
+        if self.tokenizer is None:
+            return inputs
+        return tuple(inputs) if self.lengths else inputs.ids
+
+    def to_json(self) -> dict[str, Any]:
+        """Everything, as JSON-able values; the tokenizer as its SHA-256."""
+        if self.tokenizer is None:
+            return {"takes": "strings"}
+        return {
+            "takes": "token ids and lengths" if self.lengths else "token ids",
+            "length": self.tokenizer.length,
+            "tokenizer": self.tokenizer.sha256,
+        }
 
 
 class BlackBox(abc.ABC):
@@ -87,7 +146,7 @@ class BlackBox(abc.ABC):
     Attributes:
         label: what reports and error messages call the model.
         class_names: names of its outputs in order, or None when unknown.
-        spec: how it wants its inputs.
+        spec: how it wants its inputs; a `TextSpec` for a model of texts.
         fixed_batch: the only batch size it accepts, or None for any.
         returns: what its outputs are: "logits", "probabilities", or "auto" when the query loop is to find out.
         settings: what was assumed or detected about it, JSON-able; kept in the signature and shown to the user.
@@ -97,7 +156,7 @@ class BlackBox(abc.ABC):
         self,
         *,
         label: str,
-        spec: InputSpec | None = None,
+        spec: InputSpec | TextSpec | None = None,
         class_names: Sequence[str] | None = None,
         fixed_batch: int | None = None,
         returns: Returns = "auto",
@@ -106,15 +165,21 @@ class BlackBox(abc.ABC):
         if returns not in ("auto", "logits", "probabilities"):
             raise ValueError(f"`returns` is {returns!r}; choose 'auto', 'logits' or 'probabilities'")
         self.label = label
-        self.spec = spec or InputSpec()
+        # Which of the two is a matter of the model: `takes_texts` tells.
+        self.spec: Any = spec or InputSpec()
         self.class_names = None if class_names is None else tuple(str(n) for n in class_names)
         self.fixed_batch = fixed_batch
         self.returns: Returns = returns
-        self.settings = {**dataclasses.asdict(self.spec), "returns": returns, **(settings or {})}
+        self.settings = {**self.spec.to_json(), "returns": returns, **(settings or {})}
 
     @abc.abstractmethod
-    def __call__(self, inputs: np.ndarray) -> np.ndarray:
-        """Answer plain inputs [batch, ..., C] float32 in [0, 1] with outputs [batch, classes]."""
+    def __call__(self, inputs: Any) -> np.ndarray:
+        """Answer plain inputs (images [batch, H, W, C], sounds [batch, samples], texts as strings): [batch, classes]."""
+
+    @property
+    def takes_texts(self) -> bool:
+        """Whether it is asked about texts, and not about arrays of numbers."""
+        return isinstance(self.spec, TextSpec)
 
 
 class HostBlackBox(BlackBox):
@@ -122,7 +187,7 @@ class HostBlackBox(BlackBox):
 
     @abc.abstractmethod
     def answer_batch(self, prepared: np.ndarray) -> np.ndarray:
-        """Answer one batch already prepared by `spec`, of `fixed_batch` inputs if that is set.
+        """Answer one batch already prepared by `spec`, of `fixed_batch` inputs if that is set; texts come as objects [n].
 
         Touches NumPy only, never JAX: it may run in a host callback.
         """
@@ -132,7 +197,9 @@ class HostBlackBox(BlackBox):
         size = self.fixed_batch or len(prepared)
         return in_fixed_batches(self.answer_batch, prepared, size, self.label)
 
-    def __call__(self, inputs: np.ndarray) -> np.ndarray:
+    def __call__(self, inputs: Any) -> np.ndarray:
+        if isinstance(self.spec, TextSpec):
+            return self.ask(text_array(inputs))
         return self.ask(np.ascontiguousarray(self.spec.prepare(np.asarray(inputs, np.float32))))
 
 
@@ -148,11 +215,43 @@ class JaxBlackBox(BlackBox):
         self.apply = apply
         self.state = state
 
-    def __call__(self, inputs: np.ndarray) -> np.ndarray:
-        return np.asarray(_forward(self.apply, self.spec, self.state, np.asarray(inputs, np.float32)))
+    def __call__(self, inputs: Any) -> np.ndarray:
+        if isinstance(self.spec, TextSpec):
+            assert self.spec.tokenizer is not None  # the adapters see to it
+            plain = Tokens(*self.spec.tokenizer.encode_with_lengths(list(text_array(inputs))))
+        else:
+            plain = np.asarray(inputs, np.float32)
+        return np.asarray(_forward(self.apply, self.spec, self.state, plain))
 
 
-def _forward_impl(apply: Callable, spec: InputSpec, state: Any, inputs: jax.Array) -> jax.Array:
+def in_plain_scale(stored: Any) -> Any:
+    """Images and sounds as black boxes take them, float32: uint8 is divided by 255, int16 by 32768. NumPy or JAX, as given.
+
+    >>> in_plain_scale(np.array([0, 255], np.uint8)).tolist(), in_plain_scale(np.array([-32768], np.int16)).tolist()
+    ([0.0, 1.0], [-1.0])
+    """
+    full = _FULL_SCALE.get(np.dtype(stored.dtype))
+    scaled = stored.astype(np.float32)
+    return scaled if full is None else scaled / np.float32(full)
+
+
+def text_array(texts: Any) -> np.ndarray:
+    """Texts as an array of `str` objects [N], which can be cut and joined as arrays of numbers can.
+
+    Raises:
+        ValueError: it is a single text, or something in it is no text.
+    """
+    if isinstance(texts, str):
+        raise ValueError("one text arrived where several are needed; pass a list of strings")
+    found = np.empty(len(texts), object)
+    for i, text in enumerate(texts):
+        if not isinstance(text, str):
+            raise ValueError(f"text {i} is a {type(text).__name__}, not a string; pass a list of strings")
+        found[i] = text
+    return found
+
+
+def _forward_impl(apply: Callable, spec: InputSpec | TextSpec, state: Any, inputs: Any) -> jax.Array:
     return apply(state, spec.prepare(inputs))
 
 

@@ -7,7 +7,8 @@ from typing import Any, TypedDict
 import numpy as np
 
 from zest_jax.blackbox.outputs import Output
-from zest_jax.blackbox.protocol import InputSpec, Layout, Returns
+from zest_jax.blackbox.protocol import InputSpec, Layout, Returns, TextSpec
+from zest_jax.data.tokens import Tokenizer
 
 
 class CommonSettings(TypedDict, total=False):
@@ -18,6 +19,7 @@ class CommonSettings(TypedDict, total=False):
         class_names: one per output column, in order.
         mean, std: per channel, in `value_range`; subtracted and divided by before the model sees its inputs.
         value_range: the range to which inputs in [0, 1] are stretched first, such as (0, 255) or (-1, 1).
+        rate: samples per second that a model of sounds expects; probes of another rate are refused.
         output: index or name of the output to take, None for the only [batch, classes] one.
         returns: "logits", "probabilities", or "auto" to let the query loop find out.
     """
@@ -27,6 +29,7 @@ class CommonSettings(TypedDict, total=False):
     mean: Sequence[float] | None
     std: Sequence[float] | None
     value_range: tuple[float, float]
+    rate: int | None
     output: Output
     returns: Returns
 
@@ -36,13 +39,31 @@ def spec_of(
     std: Sequence[float] | float | None,
     value_range: tuple[float, float],
     layout: Layout,
+    rate: int | None = None,
 ) -> InputSpec:
     """Build the `InputSpec`; per-channel values may be lists, arrays or a single number.
 
     >>> spec_of([0.5], 0.25, (0.0, 255.0), "NHWC").std
     (0.25,)
     """
-    return InputSpec(mean=_as_tuple(mean), std=_as_tuple(std), value_range=value_range, layout=layout)
+    return InputSpec(mean=_as_tuple(mean), std=_as_tuple(std), value_range=value_range, layout=layout, rate=rate)
+
+
+def jax_spec(spec: InputSpec, tokenizer: Tokenizer | Any | None, *, lengths: bool, label: str) -> InputSpec | TextSpec:
+    """The spec of a JAX model: that of token ids where a tokenizer is given, else `spec`.
+
+    Raises:
+        ValueError: settings of images are given with a tokenizer, or `lengths` without one.
+    """
+    if tokenizer is None:
+        if lengths:
+            raise ValueError(f"`lengths` is set for {label}, which takes no texts; give its `tokenizer` as well")
+        return spec
+    if spec != InputSpec():
+        raise ValueError(
+            f"{label} takes texts; mean, std, value_range, layout and rate belong to images and sounds: leave them out"
+        )
+    return TextSpec(tokenizer=tokenizer if isinstance(tokenizer, Tokenizer) else Tokenizer(tokenizer), lengths=lengths)
 
 
 def name_of(model: Any) -> str:

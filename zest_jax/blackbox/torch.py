@@ -50,6 +50,7 @@ def from_torch(
     std: Sequence[float] | None = None,
     value_range: tuple[float, float] = (0.0, 1.0),
     layout: Layout = "NCHW",
+    rate: int | None = None,
     output: Output = None,
     returns: Returns = "auto",
     fixed_batch: int | None = None,
@@ -61,12 +62,12 @@ def from_torch(
     unless you want to sign a model in training mode.
 
     Args:
-        module: gets inputs [batch, C, H, W] in the floating-point type of its parameters; returns scores
-            [batch, classes], or a tuple, mapping or object (Hugging Face style) of tensors from which `output` chooses.
+        module: gets images [batch, C, H, W] or sounds [batch, samples] in the floating-point type of its parameters; returns
+            scores [batch, classes], or a tuple, mapping or object (Hugging Face style) of tensors from which `output` chooses.
         device: None keeps the module where its parameters are; otherwise the module is moved there, in place.
         channels_last: the memory format of the inputs. "auto" times both on the first batch and keeps the faster one;
             the choice is recorded in `settings["channels_last"]`.
-        layout: "NCHW" as is usual in PyTorch, or "NHWC".
+        layout: "NCHW" as is usual in PyTorch, or "NHWC"; of sounds "NCT" [batch, 1, samples], "NTC", else [batch, samples].
         output: index, key or attribute of the output to take; None for `logits` or the only [batch, classes] one.
         fixed_batch: the only batch size that `module` accepts, None for any.
         settings: further entries for the black box's `settings`.
@@ -101,7 +102,7 @@ def from_torch(
         output=output,
         label=label,
         class_names=class_names,
-        spec=spec_of(mean, std, value_range, layout),
+        spec=spec_of(mean, std, value_range, layout, rate),
         returns=returns,
         fixed_batch=fixed_batch,
         settings=settings,

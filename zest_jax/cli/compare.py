@@ -9,7 +9,8 @@ from tyro.conf import Positional, arg
 from zest_jax.cli.console import note, print_json, result_console
 from zest_jax.cli.distance import ComparisonOptions, number, warn_of_poor_fits
 from zest_jax.cli.files import UsageError, check_model, read_probes
-from zest_jax.cli.options import OFF, Common, ImageOptions, ModelOptions, ProbeOptions, SolveOptions, detected
+from zest_jax.cli.options import OFF, Common, ModelOptions, SolveOptions, detected
+from zest_jax.cli.pools import PoolOptions, ProbeOptions
 from zest_jax.cli.sign import importable_from_here
 
 if TYPE_CHECKING:
@@ -29,11 +30,13 @@ class Compare(Common):
     model_b: Positional[Annotated[str, arg(metavar="MODEL_B")]]
     """Second model."""
 
-    probes: Annotated[Path | None, arg(metavar="FILE", help_behavior_hint="(this or --images is required)")] = None
+    probes: Annotated[Path | None, arg(metavar="FILE", help_behavior_hint="(this or --inputs is required)")] = None
     """Probe set, as `zest probes` wrote it."""
 
-    images: Annotated[str | None, arg(metavar="IMAGES", help_behavior_hint="(this or --probes is required)")] = None
-    """Images to make probes from on the way: a folder, an array file, or a TFDS data set."""
+    inputs: Annotated[
+        str | None, arg(aliases=("--images",), metavar="SOURCE", help_behavior_hint="(this or --probes is required)")
+    ] = None
+    """Images, texts or sounds to make probes from on the way; see `zest probes --help`."""
 
     factory_b: Annotated[
         str | None, arg(metavar="MODULE:FUNCTION", help_behavior_hint="(default: that of --factory)")
@@ -47,11 +50,11 @@ class Compare(Common):
     how: Annotated[ModelOptions, arg(name="model")] = dataclasses.field(default_factory=ModelOptions)
     solve: SolveOptions = dataclasses.field(default_factory=SolveOptions)
     probe: ProbeOptions = dataclasses.field(default_factory=lambda: ProbeOptions(n_references=16))
-    image: ImageOptions = dataclasses.field(default_factory=ImageOptions)
+    pool: PoolOptions = dataclasses.field(default_factory=PoolOptions)
 
     def run(self) -> None:
-        if (self.probes is None) == (self.images is None):
-            raise UsageError("give either --probes FILE or --images IMAGES" + (", not both" if self.probes else ""))
+        if (self.probes is None) == (self.inputs is None):
+            raise UsageError("give either --probes FILE or --inputs SOURCE" + (", not both" if self.probes else ""))
         for model in (self.model_a, self.model_b):
             check_model(model)
         # Both models are opened before any probes are made, so that a bad one is found at once.
@@ -92,8 +95,8 @@ class Compare(Common):
     def _probes(self) -> "ProbeSet":
         if self.probes is not None:
             return read_probes(self.probes)
-        assert self.images is not None
-        pool = self.image.read(self.images, seed=self.probe.pool_seed, progress=self.progress)
+        assert self.inputs is not None
+        pool = self.pool.read(self.inputs, seed=self.probe.pool_seed, progress=self.progress)
         probes = self.probe.make(pool, progress=self.progress)
         note(f"made {probes!r}")
         return probes

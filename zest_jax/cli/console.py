@@ -78,7 +78,7 @@ def in_words_of_the_command_line(text: str, command: Any) -> str:
     """Name options the way they are typed: `n_references` becomes `--n-references`.
 
     >>> from zest_jax.cli.probes import Probes
-    >>> in_words_of_the_command_line("lower `n_references` or sign with `ridge`", Probes(images="x", output="y"))
+    >>> in_words_of_the_command_line("lower `n_references` or sign with `ridge`", Probes(source="x", output="y"))
     'lower `--n-references` or sign with `ridge`'
     """
     names = _option_names(command)

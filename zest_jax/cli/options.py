@@ -14,8 +14,6 @@ from tyro.constructors import PrimitiveConstructorSpec
 
 if TYPE_CHECKING:
     from zest_jax.blackbox import BlackBox
-    from zest_jax.data import ImageSet
-    from zest_jax.probes import ProbeSet
 
 Metric = Literal["cosine", "l1", "l2", "linf"]
 Align = Literal["auto", "none", "greedy", "rowwise", "optimal"]
@@ -61,16 +59,6 @@ def pixels(text: str) -> int | tuple[int, int]:
     return parts[0] if len(parts) == 1 else (parts[0], parts[1])
 
 
-def fill_value(text: str) -> str | tuple[float, ...]:
-    """Read "mean", "black", "blur", or a colour of values from 0 to 1."""
-    if text in ("mean", "black", "blur"):
-        return text
-    values = floats(text)
-    if not all(0 <= value <= 1 for value in values):
-        raise ValueError("a colour has values from 0 to 1")
-    return values
-
-
 def settings(text: str) -> dict[str, int | float | str]:
     """Read "rows=8,columns=8"."""
     found: dict[str, int | float | str] = {}
@@ -97,9 +85,6 @@ OFF = arg(help_behavior_hint="(default: off)")
 _PROVIDERS = commas("NAME,...", lambda text: tuple(text.split(",")), default="the CPU")
 _FLOATS = commas("R,G,B", floats, default="none")
 _RANGE = commas("LOW,HIGH", two_floats, default="0,1; 0,255 for an ONNX model that takes uint8")
-_SIZE = commas("PIXELS", pixels, default="as the images are; required if their sizes differ")
-_FILL = commas("FILL", fill_value, default="mean")
-_SETTINGS = commas("NAME=VALUE,...", settings, default="the segmenter's own; the paper's for quickshift")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -111,115 +96,6 @@ class Common:
 
     debug: Annotated[bool, OFF] = False
     """Show the Python traceback of an error; so does ZEST_DEBUG=1 in the environment."""
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class ImageOptions:
-    """How images are read."""
-
-    size: Annotated[int | tuple[int, int] | None, *_SIZE] = None
-    """Height and width in pixels that the models expect: one number for a square, or HEIGHTxWIDTH. Images are scaled
-    until they cover it and cut at the centre."""
-
-    split: Annotated[str, arg(metavar="NAME")] = "train"
-    """Split of a TFDS data set to read, unless the name has one (cifar10:test)."""
-
-    limit: Annotated[int | None, arg(metavar="N", help_behavior_hint="(default: all)")] = None
-    """Read at most N images, drawn with the seed (the first N with --references first). Reading less of a large set is
-    faster."""
-
-    color: Literal["auto", "rgb", "grey"] = "auto"
-    """Channels of the images: auto makes all grey if all are grey, else RGB."""
-
-    skip_bad: Annotated[bool, OFF] = False
-    """Leave unreadable images out and count them, instead of stopping at the first."""
-
-    def read(self, source: str, *, seed: int | None, progress: bool) -> "ImageSet":
-        """Read the images, saying what was left out."""
-        from zest_jax.cli.console import note
-        from zest_jax.data import load_images
-
-        pool = load_images(
-            source,
-            size=self.size,
-            split=self.split,
-            limit=self.limit,
-            seed=seed,
-            skip_bad=self.skip_bad,
-            on_skip=lambda name, reason: note(f"skipped {name}: {reason}"),
-            color=self.color,
-            progress=progress,
-        )
-        height, width, channels = pool.images.shape[1:]
-        left_out = f", {len(pool.skipped)} unreadable left out" if pool.skipped else ""
-        note(f"read {len(pool):,} images of {height}x{width}x{channels} from {source}{left_out}")
-        return pool
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class ProbeOptions:
-    """How probes are made of images."""
-
-    n_references: Annotated[int, arg(metavar="N")] = 128
-    """Reference images around which models are explained; more give steadier distances, and cost as much more."""
-
-    n_samples: Annotated[int, arg(metavar="L")] = 1000
-    """Random masks for each reference, the first of which keeps everything; more than it has super-pixels."""
-
-    seed: int = 0
-    """Decides which references and which masks are drawn; the same seed gives the same probes everywhere."""
-
-    references: Literal["random", "first", "stratified"] = "random"
-    """Which images become references: random ones, the first ones (the paper's code), or equally many of each class
-    (sub-folder or label)."""
-
-    segmenter: Literal["quickshift", "quickshift-jax", "slic", "grid"] = "quickshift"
-    """How an image is cut into super-pixels: quickshift (the paper's), the same on the accelerator, slic, or a grid of
-    rectangles."""
-
-    segmenter_settings: Annotated[dict[str, Any] | None, *_SETTINGS] = None
-    """Settings of the segmenter, as rows=8,columns=8 (grid), n_segments=64,compactness=10 (slic) or
-    kernel_size=4,max_dist=200,ratio=0.2 (quickshift)."""
-
-    fill: Annotated[str | tuple[float, ...], *_FILL] = "mean"
-    """What a masked pixel becomes: mean (the images' mean colour), black, blur, or a colour R,G,B of values from 0 to
-    1."""
-
-    p: Annotated[float, arg(metavar="P")] = 0.5
-    """Probability that a super-pixel is kept, between 0 and 1."""
-
-    workers: Annotated[int | None, arg(metavar="N", help_behavior_hint="(default: one per processor)")] = None
-    """Images cut into super-pixels at the same time."""
-
-    def make(self, pool: "ImageSet", *, progress: bool) -> "ProbeSet":
-        """Make the probe set of a pool of images."""
-        from zest_jax.cli.files import UsageError
-        from zest_jax.probes import image_probes
-
-        if self.references == "stratified" and pool.labels is None:
-            raise UsageError(
-                f"--references stratified needs classes, and {pool.source} has none: sort the images into one sub-folder per "
-                "class, store `labels` in the .npz file, or choose another way"
-            )
-        return image_probes(
-            pool.images,
-            self.n_references,
-            self.n_samples,
-            self.seed,
-            references=self.references,
-            labels=pool.labels,
-            segmenter=self.segmenter,
-            segmenter_settings=self.segmenter_settings,
-            fill=self.fill,  # pyright: ignore[reportArgumentType]
-            p=self.p,
-            workers=self.workers,
-            progress=progress,
-        )
-
-    @property
-    def pool_seed(self) -> int | None:
-        """With --limit, which images are read."""
-        return None if self.references == "first" else self.seed
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -236,9 +112,14 @@ class ModelOptions:
     value_range: Annotated[tuple[float, float] | None, *_RANGE] = None
     """Values between which the model expects pixels before normalisation, black first: 0,1 or 0,255 or -1,1."""
 
-    layout: Literal["auto", "NCHW", "NHWC"] = "auto"
-    """Order of the input's axes: NCHW (channels first) or NHWC (channels last); auto detects it for ONNX and takes the
-    framework's habit otherwise."""
+    layout: Literal["auto", "NCHW", "NHWC", "NT", "NCT", "NTC"] = "auto"
+    """Order of the input's axes: of images NCHW (channels first) or NHWC (channels last), of sounds NT (samples alone), NCT
+    or NTC; auto detects it for ONNX and takes the framework's habit otherwise."""
+
+    model_rate: Annotated[
+        int | None, arg(metavar="HZ", help_behavior_hint="(default: not checked; a checkpoint tells)")
+    ] = None
+    """Samples per second that the model expects of sounds; probes of another rate are refused."""
 
     model_output: Annotated[
         str | None, arg(metavar="NAME|INDEX", help_behavior_hint="(default: the only one of shape [batch, classes])")
@@ -286,6 +167,7 @@ class ModelOptions:
             std=self.std,
             value_range=self.value_range,
             layout=None if self.layout == "auto" else self.layout,
+            rate=self.model_rate,
             output=int(output) if output is not None and output.isdigit() else output,
             returns=None if self.returns == "auto" else self.returns,
             device=self.device,

@@ -5,39 +5,48 @@ import functools
 import hashlib
 import json
 import os
-import warnings
 import zipfile
 import zlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from zest_jax.atomic import atomic_write
+from zest_jax.data.known import Modality
 from zest_jax.errors import FileFormatError
-from zest_jax.probes.masks import DistinctMasks, distinct_masks, pack, unpack
+from zest_jax.probes.checks import checked_masks, checks_of, warn_if_blind
+from zest_jax.probes.masks import DistinctMasks, distinct_masks, unpack
+from zest_jax.probes.spectrum import Stft
+from zest_jax.probes.text_arrays import as_bytes, from_bytes
 
 FORMAT = "zest-probes"
-FORMAT_VERSION = 1
-
-# Below this mean, most references are one segment: Quickshift in the wrong value range gives 1.6 on CIFAR-10, in the right
-# one 16.
-MIN_MEAN_SEGMENTS = 2
+# 1: images alone. 2: says what modality it is of.
+FORMAT_VERSION = 2
+_ARRAYS = ("references", "segments", "n_segments", "packed_masks", "fill")
 
 
 @dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
 class ProbeSet:
     """References, their segments, the masks over them, and what replaces a masked segment.
 
-    Make one with `image_probes`, `ProbeSet.from_arrays` or `ProbeSet.load`. Signatures can be compared only when they
-    were made from the same ProbeSet, which is what `hash` identifies.
+    Make one with `image_probes`, `text_probes`, `audio_probes`, `ProbeSet.from_arrays` or `ProbeSet.load`. Signatures can be
+    compared only when they were made from the same ProbeSet, which is what `hash` identifies.
 
     Attributes:
-        references: [refs, H, W, C], uint8 or float32 in [0, 1].
-        segments: int32 [refs, H, W], labels 0 to K_i - 1 in reference i.
+        references: images [refs, H, W, C], uint8 or float32 in [0, 1]; sounds [refs, samples], int16 or float32 in [-1, 1];
+            texts [refs], an object array of `str`.
+        segments: int32, labels 0 to K_i - 1 in reference i: of pixels [refs, H, W]; of samples [refs, samples], or with
+            `stft` of cells [refs, bins, frames]; of characters [refs, characters], where -1 is what is never masked
+            (between words, and after the end).
         n_segments: K_i, int32 [refs].
         packed_masks: masks as bits, uint8 [refs, samples, ceil(K_max / 8)]; padding bits are 0.
-        fill: what a masked pixel becomes, float32 [C], or [refs, H, W, C] when it depends on the place.
+        fill: what is masked becomes this. Images: float32 [C], or [refs, H, W, C] when it depends on the place. Sounds:
+            float32 [1], or [refs, samples]. Texts: a string, [1]; "" takes the words out.
+        modality: "image", "audio" or "text".
+        rate: of sounds, samples per second; else None.
+        stft: the transform whose cells are masked, or None where samples are.
         settings: how it was made (segmenter, seed, ...), JSON-able; not part of the hash.
     """
 
@@ -46,26 +55,36 @@ class ProbeSet:
     n_segments: np.ndarray
     packed_masks: np.ndarray
     fill: np.ndarray
+    modality: Modality = "image"
+    rate: int | None = None
+    stft: Stft | None = None
     settings: dict[str, Any] = dataclasses.field(default_factory=dict)
 
     @classmethod
     def from_arrays(
         cls,
         *,
-        references: np.ndarray,
+        references: np.ndarray | Sequence[str],
         segments: np.ndarray,
         masks: np.ndarray,
-        fill: np.ndarray | float | tuple[float, ...],
+        fill: np.ndarray | float | tuple[float, ...] | str,
+        modality: Modality = "image",
+        rate: int | None = None,
+        stft: Stft | None = None,
         settings: dict[str, Any] | None = None,
     ) -> "ProbeSet":
         """Use probes made elsewhere.
 
         Args:
-            references: [refs, H, W, C] or grey [refs, H, W]; uint8, or float in [0, 1].
-            segments: integer labels [refs, H, W]; in each reference 0 to K - 1, each used.
+            references: images [refs, H, W, C] or grey [refs, H, W], uint8, or float in [0, 1]; sounds [refs, samples],
+                int16, or float in [-1, 1]; or texts.
+            segments: integer labels of pixels, samples, cells or characters, shaped as in `ProbeSet`; in each reference 0 to
+                K - 1, each used; -1 in texts alone.
             masks: 0/1 or bool [refs, samples, segments], at least as many columns as the largest K; columns past a
                 reference's own K are padding and are ignored.
-            fill: scalar, [C], or [refs, H, W, C], in [0, 1].
+            fill: a scalar, one value per channel, or the shape of the references, in their scale; or a string for texts.
+            modality: "image", "audio" or "text".
+            rate, stft: see `ProbeSet`; `rate` is needed for sounds.
             settings: anything JSON-able worth remembering about where they come from.
 
         Raises:
@@ -77,16 +96,22 @@ class ProbeSet:
         >>> probes.n_references, probes.n_samples, probes.n_segments.tolist()
         (1, 3, [2])
         """
-        references = _check_references(np.asarray(references))
-        segments, counts = _check_segments(np.asarray(segments), references.shape[:-1])
-        packed = _check_masks(np.asarray(masks), counts)
-        _warn_if_blind(counts)
+        check = checks_of(modality)
+        checked = check.references(references)
+        _check_sound_settings(modality, rate, stft)
+        shape = checked.shape if stft is None else (len(checked), *stft.shape(checked.shape[1]))
+        labels, counts = check.segments(np.asarray(segments), shape, checked)
+        packed = checked_masks(np.asarray(masks), counts)
+        warn_if_blind(counts, modality)
         return cls(
-            references=references,
-            segments=segments,
+            references=checked,
+            segments=labels,
             n_segments=counts,
             packed_masks=packed,
-            fill=_check_fill(np.asarray(fill, np.float32), references.shape),
+            fill=check.fill(fill, checked),
+            modality=modality,
+            rate=rate,
+            stft=stft,
             settings=dict(settings or {}),
         )
 
@@ -120,35 +145,69 @@ class ProbeSet:
 
     @functools.cached_property
     def hash(self) -> str:
-        """SHA-256 over everything that decides the questions: references, segments, masks, fill."""
-        digest = hashlib.sha256(f"{FORMAT} {FORMAT_VERSION}".encode())
-        for name in ("references", "segments", "n_segments", "packed_masks", "fill"):
-            array = np.ascontiguousarray(getattr(self, name))
+        """SHA-256 over everything that decides the questions: references, segments, masks, fill, how they are composed."""
+        digest = hashlib.sha256(f"{FORMAT} 1".encode())
+        for name in _ARRAYS:
+            array = getattr(self, name)
+            array = as_bytes(array) if array.dtype.kind in "OU" else np.ascontiguousarray(array)
             array = array.astype(array.dtype.newbyteorder("<"), copy=False)
             digest.update(f"{name} {array.dtype.str} {array.shape}".encode())
             digest.update(array.data)
+        # Nothing is added for images, whose hashes are older than the other modalities.
+        if self.modality != "image":
+            digest.update(json.dumps(self._kind, sort_keys=True).encode())
         return digest.hexdigest()
 
+    @property
+    def _kind(self) -> dict[str, Any]:
+        stft = None if self.stft is None else dataclasses.asdict(self.stft)
+        return {"modality": self.modality, "rate": self.rate, "stft": stft}
+
     def __repr__(self) -> str:
-        shape = "x".join(str(n) for n in self.references.shape[1:])
         low, high = int(self.n_segments.min()), self.max_segments
         return (
-            f"ProbeSet({self.n_references} references of {shape}, {low} to {high} segments, {self.n_samples} masks each, "
+            f"ProbeSet({self.n_references} {self.describe_references()}, {low} to {high} {self.segment_name}s, "
+            f"{self.n_samples} masks each, "
             f"{self.n_queries} distinct queries, {self.hash[:12]})"
         )
 
+    @property
+    def segment_name(self) -> str:
+        """What one segment is called."""
+        if self.modality == "image":
+            return "super-pixel"
+        return "word" if self.modality == "text" else "time window" if self.stft is None else "cell"
+
+    def describe_references(self) -> str:
+        """What the references are, in words."""
+        if self.modality == "text":
+            lengths = [len(text) for text in self.references]
+            return f"texts of {min(lengths)} to {max(lengths)} characters"
+        if self.modality == "audio":
+            assert self.rate is not None
+            samples = self.references.shape[1]
+            return f"sounds of {samples / self.rate:.3g} s ({samples:,} samples at {self.rate:,} Hz)"
+        return f"references of {'x'.join(str(n) for n in self.references.shape[1:])}"
+
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write an .npz file (no pickle in it), all at once or not at all."""
-        header = {"format": FORMAT, "version": FORMAT_VERSION, "hash": self.hash, "settings": self.settings}
+        header = {
+            "format": FORMAT,
+            "version": FORMAT_VERSION,
+            "hash": self.hash,
+            "settings": self.settings,
+            **self._kind,
+        }
+        text = self.modality == "text"
         with atomic_write(path) as file:
             np.savez_compressed(
                 file,
                 header=np.array(json.dumps(header)),
-                references=self.references,
+                references=as_bytes(self.references) if text else self.references,
                 segments=_narrow(self.segments),
                 n_segments=self.n_segments,
                 packed_masks=self.packed_masks,
-                fill=self.fill,
+                fill=as_bytes(self.fill) if text else self.fill,
             )
 
     @classmethod
@@ -167,7 +226,7 @@ class ProbeSet:
                         f"{path} is not a probe set; make one with `zest probes` or `image_probes(...).save(path)`"
                     )
                 header = json.loads(str(data["header"]))
-                arrays = {name: data[name] for name in ("references", "segments", "n_segments", "packed_masks", "fill")}
+                arrays = {name: data[name] for name in _ARRAYS}
         except (
             ValueError,
             TypeError,
@@ -185,13 +244,17 @@ class ProbeSet:
                 f"{path} cannot be read as a probe set ({error}); it is truncated, damaged or of another kind: "
                 "make it again with `zest probes`"
             ) from error
-        if header.get("format") != FORMAT or header.get("version") != FORMAT_VERSION:
+        if header.get("format") != FORMAT or header.get("version") not in range(1, FORMAT_VERSION + 1):
             raise FileFormatError(
                 f"{path} says it is {header.get('format')!r} version {header.get('version')}; "
-                f"this package reads {FORMAT!r} version {FORMAT_VERSION}"
+                f"this package reads {FORMAT!r} up to version {FORMAT_VERSION}"
             )
         arrays["segments"] = arrays["segments"].astype(np.int32)
-        probes = cls(**arrays, settings=header.get("settings", {}))
+        try:
+            kind = _kind_from(header, arrays)
+        except (ValueError, TypeError, KeyError, UnicodeDecodeError) as error:
+            raise FileFormatError(f"{path} is damaged ({error}); make it again with `zest probes`") from error
+        probes = cls(**arrays, **kind, settings=header.get("settings", {}))
         if probes.hash != header.get("hash"):
             raise FileFormatError(
                 f"{path} is damaged: its contents hash to {probes.hash[:12]}, not to the "
@@ -200,82 +263,25 @@ class ProbeSet:
         return probes
 
 
+def _kind_from(header: dict[str, Any], arrays: dict[str, np.ndarray]) -> dict[str, Any]:
+    """Modality and what belongs to it; texts in `arrays` are decoded in place."""
+    # A file of version 1 holds images and does not say so.
+    modality = header.get("modality", "image")
+    checks_of(modality)
+    if modality == "text":
+        arrays["references"], arrays["fill"] = from_bytes(arrays["references"]), from_bytes(arrays["fill"])
+    stft = header.get("stft")
+    return {"modality": modality, "rate": header.get("rate"), "stft": None if stft is None else Stft(**stft)}
+
+
+def _check_sound_settings(modality: Modality, rate: int | None, stft: Stft | None) -> None:
+    if modality == "audio":
+        if rate is None or rate < 1:
+            raise ValueError(f"`rate` is {rate}; sounds need their samples per second, such as 8000 or 16000")
+    elif rate is not None or stft is not None:
+        raise ValueError(f"`rate` and `stft` belong to sounds, and the modality is {modality!r}; leave them out")
+
+
 def _narrow(segments: np.ndarray) -> np.ndarray:
-    return segments.astype(np.uint16) if segments.max(initial=0) < 2**16 else segments
-
-
-def _check_references(references: np.ndarray) -> np.ndarray:
-    if references.ndim == 3:
-        references = references[..., None]
-    if references.ndim != 4 or 0 in references.shape:
-        raise ValueError(
-            f"`references` has shape {references.shape}; give [refs, H, W, C] or grey [refs, H, W], none of them 0"
-        )
-    if references.dtype == np.uint8:
-        return references
-    if not np.issubdtype(references.dtype, np.floating):
-        raise ValueError(f"`references` has dtype {references.dtype}; give uint8, or float in [0, 1]")
-    low, high = float(references.min()), float(references.max())
-    if not (np.isfinite([low, high]).all() and low >= 0 and high <= 1):
-        raise ValueError(
-            f"float `references` must lie in [0, 1]; these range from {low:g} to {high:g}: divide by 255, or pass uint8"
-        )
-    return references.astype(np.float32)
-
-
-def _check_segments(segments: np.ndarray, shape: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
-    if segments.shape != shape:
-        raise ValueError(f"`segments` has shape {segments.shape}; the references need {shape}, one label per pixel")
-    if not np.issubdtype(segments.dtype, np.integer):
-        raise ValueError(f"`segments` has dtype {segments.dtype}; give integer labels")
-    counts = np.empty(len(segments), np.int32)
-    for i, labels in enumerate(segments):
-        used = np.unique(labels)
-        if used[0] != 0 or used[-1] != len(used) - 1:
-            raise ValueError(
-                f"the segments of reference {i} are labelled {used[:5].tolist()}...{used[-1]}; label them 0 to "
-                "K - 1 without gaps "
-                "(skimage.segmentation.relabel_sequential, or np.unique(..., return_inverse=True), does it)"
-            )
-        counts[i] = len(used)
-    return segments.astype(np.int32), counts
-
-
-def _check_masks(masks: np.ndarray, counts: np.ndarray) -> np.ndarray:
-    if masks.ndim != 3 or len(masks) != len(counts) or masks.shape[1] == 0:
-        raise ValueError(f"`masks` has shape {masks.shape}; give [{len(counts)}, samples, segments]")
-    if masks.shape[2] < counts.max():
-        raise ValueError(
-            f"`masks` has {masks.shape[2]} columns but a reference has {counts.max()} segments; give one column per segment"
-        )
-    if masks.dtype != bool and not np.isin(masks, (0, 1)).all():
-        raise ValueError("`masks` holds values other than 0 and 1; a segment is either kept (1) or masked (0)")
-    masks = masks[:, :, : counts.max()].astype(bool)
-    return pack(masks & (np.arange(counts.max()) < counts[:, None])[:, None, :])
-
-
-def _check_fill(fill: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-    channels = shape[-1]
-    if fill.shape != shape:
-        if fill.ndim > 1 or fill.size not in (1, channels):
-            raise ValueError(
-                f"`fill` has shape {fill.shape}; give a scalar, [{channels}] (one value per channel) or {shape}"
-            )
-        fill = np.broadcast_to(fill.reshape(-1), (channels,)).copy()
-    if not (np.isfinite(fill).all() and fill.min() >= 0 and fill.max() <= 1):
-        raise ValueError(
-            f"`fill` ranges from {fill.min():g} to {fill.max():g}; give values in [0, 1], the scale of the inputs"
-        )
-    return fill
-
-
-def _warn_if_blind(counts: np.ndarray) -> None:
-    """One segment leaves one weight per class: nothing of the model's local behaviour is seen."""
-    if counts.mean() < MIN_MEAN_SEGMENTS:
-        warnings.warn(
-            f"{np.count_nonzero(counts == 1)} of {len(counts)} references have a single segment (K = 1), so signatures will "
-            "hardly tell models apart. "
-            "Quickshift on uint8 or [0, 1] values does this on small images: its colour distances need floats in 0..255. "
-            "Use zest's own `segment_images` (it scales for you), a smaller `max_dist`, or the 'grid' or 'slic' segmenter",
-            stacklevel=3,
-        )
+    small = segments.min(initial=0) >= 0 and segments.max(initial=0) < 2**16
+    return segments.astype(np.uint16) if small else segments

@@ -142,6 +142,7 @@ def _ensemble_info(config: ModelConfig, data: Dataset, shards: int) -> Checkpoin
         mean=data.mean,
         std=data.std,
         class_names=data.class_names,
+        rate=data.rate,
         dataset=data.name,
         data_hash=data.content_hash,
     )

@@ -56,6 +56,7 @@ class CheckpointInfo:
         input_shape: of one input, without the batch.
         mean, std: normalisation of the inputs, in the scale [0, 1] per channel; () where inputs are taken as they are.
         class_names: one per class, or () when unknown.
+        rate: samples per second of the sounds that it takes, or None when it takes none or the rate is unknown.
         tokenizer: of a model that takes texts, as `zest_jax.data.tokens.Tokenizer.to_json` writes it, or None.
         dataset, data_hash: name and SHA-256 of what it was trained on.
         recipe: settings of the last training, or None.
@@ -71,6 +72,7 @@ class CheckpointInfo:
     mean: tuple[float, ...] = ()
     std: tuple[float, ...] = ()
     class_names: tuple[str, ...] = ()
+    rate: int | None = None
     tokenizer: str | None = None
     dataset: str = ""
     data_hash: str = ""

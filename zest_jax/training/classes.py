@@ -1,4 +1,4 @@
-"""Whether the classes of a data set are those of a model, and in which order."""
+"""Whether a data set is one for a model: its classes, in which order, and the rate of its sounds."""
 
 import numpy as np
 
@@ -31,6 +31,19 @@ def labels_for(data: Dataset, info: CheckpointInfo) -> np.ndarray:
         )
     number = {name: i for i, name in enumerate(ours)}
     return np.array([number[name] for name in theirs], np.int32)[data.labels]
+
+
+def check_rate(data: Dataset, info: CheckpointInfo) -> None:
+    """Refuse sounds of another rate than those that a model takes, where both are known.
+
+    Raises:
+        ValueError: names both.
+    """
+    if data.rate is not None and info.rate is not None and data.rate != info.rate:
+        raise ValueError(
+            f"{data.name} has {data.rate:,} samples per second, and the model takes {info.rate:,}; load it with "
+            f"`rate={info.rate}` (`--rate {info.rate}`)"
+        )
 
 
 def _named(names: tuple[str, ...]) -> bool:

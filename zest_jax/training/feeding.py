@@ -38,6 +38,7 @@ class Description:
     mean: tuple[float, ...]
     std: tuple[float, ...]
     class_names: tuple[str, ...]
+    rate: int | None = None
 
 
 def describe(data: Dataset | Stream) -> Description:
@@ -51,6 +52,7 @@ def describe(data: Dataset | Stream) -> Description:
             mean=data.mean,
             std=data.std,
             class_names=data.class_names,
+            rate=data.rate,
         )
     identity = {name: value for name, value in data.state().items() if name != "step"}
     known = known_dataset(data.name) if data.name in dataset_names() else None

@@ -59,6 +59,7 @@ def start_checkpoint(config: ModelConfig, data: Dataset | Stream, *, seed: int) 
         mean=described.mean,
         std=described.std,
         class_names=described.class_names,
+        rate=described.rate,
         tokenizer=tokenizer,
     )
     return Checkpoint(model, info)

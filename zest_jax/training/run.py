@@ -33,7 +33,7 @@ from zest_jax.training.checkpoints import (
     set_weights,
     weights_of,
 )
-from zest_jax.training.classes import labels_for
+from zest_jax.training.classes import check_rate, labels_for
 from zest_jax.training.engine import Plan, StepMetrics, TrainState, as_pure
 from zest_jax.training.evaluation import accuracy
 from zest_jax.training.feeding import (
@@ -117,6 +117,9 @@ class Run:
         self.described = describe(data)
         self.step = self._noted(step, extras)
         info = start.info
+        for known in (data, test):
+            if isinstance(known, Dataset):
+                check_rate(known, info)
         self._test = None if test is None else (test, labels_for(test, info))
         model = info.model.build(seed=seed, dtype=recipe.dtype)
         set_weights(model, weights_of(start.model), origin="the model to start from")

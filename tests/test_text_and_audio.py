@@ -1,0 +1,408 @@
+"""Signatures of models of texts and of sounds, against planted weights and against other frameworks."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import zest_jax as zest
+from tests.making import LSTM, M5, sounds, texts
+from zest_jax.blackbox import from_checkpoint
+from zest_jax.data.tokens import Tokenizer
+from zest_jax.errors import ModelOutputError
+from zest_jax.training import start_checkpoint
+
+RATE = 8000
+WORTH = {"good": (1.5, 0.0, -1.0), "bad": (-2.0, 0.5, 0.25), "film": (0.125, 3.0, 0.0), "music": (0.0, -0.75, 4.0)}
+REVIEWS = [
+    "a good film with a good cast",
+    "bad film, bad music and a bad cast",
+    "the music was good but the film was bad",
+    "a cast of unknown people in an old house",
+    "good music, good people, good house",
+]
+
+
+@pytest.fixture(scope="module")
+def text_probes():
+    return zest.text_probes(REVIEWS, 5, 80)
+
+
+@pytest.fixture(scope="module")
+def audio_probes():
+    rng = np.random.default_rng(0)
+    pool = rng.uniform(-0.8, 0.8, (4, 640)).astype(np.float32)
+    return zest.audio_probes(pool, 4, 60, rate=RATE, segmenter_settings={"n_windows": 8})
+
+
+def words_of(probes, reference):
+    """The words of a reference in order of their segments."""
+    text, labels = probes.references[reference], probes.segments[reference]
+    found = []
+    for k in range(probes.n_segments[reference]):
+        places = np.flatnonzero(labels == k)
+        stop = places[0]
+        while stop < len(text) and labels[stop] == k:
+            stop += 1
+        found.append(text[places[0] : stop])
+    return found
+
+
+class TestPlantedWeights:
+    """With a model that is linear in what is masked, the signature is that model."""
+
+    def score(self, batch):
+        return [
+            np.sum([WORTH.get(word, (0, 0, 0)) for word in text.replace(",", "").split()] or [[0] * 3], 0)
+            for text in batch
+        ]
+
+    @pytest.mark.parametrize("segmenter", ["words", "occurrences"])
+    @pytest.mark.parametrize("fill", ["", "UNKWORDZ"])
+    def test_of_words(self, segmenter, fill):
+        probes = zest.text_probes(REVIEWS, 5, 80, segmenter=segmenter, fill=fill)
+        signature = zest.sign(zest.from_texts(self.score), probes)
+        for i in range(5):
+            words = words_of(probes, i)
+            times = [
+                probes.references[i].replace(",", "").split().count(w) if segmenter == "words" else 1 for w in words
+            ]
+            expected = [np.multiply(WORTH.get(w, (0, 0, 0)), n) for w, n in zip(words, times, strict=True)]
+            np.testing.assert_allclose(signature.of_reference(i), expected, atol=1e-4)
+        assert signature.mean_r2() == pytest.approx(1, abs=1e-5)
+
+    def test_of_token_ids(self, text_probes):
+        tokenizer = Tokenizer.of_texts(REVIEWS, vocabulary=40, length=16)
+        worth = np.random.default_rng(0).normal(size=(40, 3)).astype(np.float32)
+        worth[0] = 0  # padding
+        worth[tokenizer.encode([","])[0, 0]] = 0  # what is never masked has no weight
+        box = zest.from_jax(lambda w, ids: w[ids].sum(1), worth, tokenizer=tokenizer)
+        signature = zest.sign(box, text_probes)
+        for i in range(5):
+            text = text_probes.references[i].replace(",", "").split()
+            ids = tokenizer.encode(words_of(text_probes, i))[:, 0]
+            times = np.array([text.count(word) for word in words_of(text_probes, i)])
+            np.testing.assert_allclose(signature.of_reference(i), worth[ids] * times[:, None], atol=1e-4)
+
+    def test_of_windows(self, audio_probes):
+        weights = np.random.default_rng(1).normal(size=(640, 3)).astype(np.float32)
+        signature = zest.sign(zest.from_jax(lambda w, x: x @ w, weights), audio_probes)
+        for i, sound in enumerate(audio_probes.references):
+            expected = [(sound * (audio_probes.segments[i] == k)) @ weights.astype(np.float64) for k in range(8)]
+            np.testing.assert_allclose(signature.of_reference(i), expected, atol=1e-4)
+
+    def test_of_cells(self):
+        """The transform is linear, so a cell is worth what its own part of the sound is worth."""
+        rng = np.random.default_rng(0)
+        how = {"n_windows": 3, "n_bands": 2, "n_fft": 64, "hop": 16}
+        pool = rng.uniform(-0.8, 0.8, (2, 640)).astype(np.float32)
+        probes = zest.audio_probes(pool, 2, 80, rate=RATE, segmenter="stft", segmenter_settings=how)
+        weights = rng.normal(size=(640, 3)).astype(np.float32)
+        signature = zest.sign(zest.from_jax(lambda w, x: x @ w, weights), probes)
+        assert probes.stft is not None
+        spectra = probes.stft.forward(jnp.asarray(probes.references))
+        for i in range(2):
+            for k in range(6):
+                part = jnp.where(probes.segments[i] == k, spectra[i], 0)[None]
+                expected = np.asarray(probes.stft.backward(part, 640), np.float64)[0] @ weights
+                np.testing.assert_allclose(signature.of_reference(i)[k], expected, atol=1e-4)
+
+
+class TestScikitLearn:
+    def test_coefficients_of_a_bag_of_words_are_recovered(self):
+        """Counts are linear in the occurrences of words: each word's weight is its coefficient times its count."""
+        from sklearn.feature_extraction.text import CountVectorizer
+        from sklearn.linear_model import LogisticRegression
+        from sklearn.pipeline import make_pipeline
+
+        data = texts(120)
+        model = make_pipeline(CountVectorizer(token_pattern=r"\w+"), LogisticRegression()).fit(
+            data.inputs, np.array(data.class_names)[data.labels]
+        )
+        probes = zest.text_probes(data.inputs, 12, 120)
+        box = zest.from_sklearn(model, label="bag of words")
+        signature = zest.sign(box, probes, intercept=True)
+        assert signature.class_names == tuple(sorted(data.class_names))
+        assert box.settings["scores"] == "decision_function"
+        counter, head = (step for _, step in model.steps)
+        vocabulary, coefficients = counter.vocabulary_, head.coef_
+        for i in range(12):
+            words = words_of(probes, i)
+            times = np.array([probes.references[i].split().count(word) for word in words])
+            expected = np.array([coefficients[:, vocabulary[word]] for word in words]) * times[:, None]
+            np.testing.assert_allclose(signature.of_reference(i), expected, atol=1e-3)
+            for c in range(3):
+                assert words[signature.of_reference(i)[:, c].argmax()] == words[expected[:, c].argmax()]
+
+    def test_tf_idf_tells_a_copy_from_another_model(self):
+        from sklearn.feature_extraction.text import TfidfVectorizer
+        from sklearn.linear_model import LogisticRegression
+        from sklearn.naive_bayes import MultinomialNB
+        from sklearn.pipeline import make_pipeline
+
+        data = texts(120)
+        victim = make_pipeline(TfidfVectorizer(), LogisticRegression()).fit(data.inputs, data.labels)
+        stolen = make_pipeline(TfidfVectorizer(), LogisticRegression(C=3.0)).fit(
+            data.inputs, victim.predict(data.inputs)
+        )
+        shuffled = np.random.default_rng(0).permutation(data.labels)
+        other = make_pipeline(TfidfVectorizer(), MultinomialNB()).fit(data.inputs, shuffled)
+        probes = zest.text_probes(data.inputs, 12, 100)
+        a, b, c = (zest.sign(zest.from_sklearn(m, scores="predict_proba"), probes) for m in (victim, stolen, other))
+        assert zest.distance(a, b) < 0.1 < 0.3 < zest.distance(a, c)
+
+    def test_two_classes_and_what_has_no_scores(self):
+        class Sided:
+            classes_ = np.array(["no", "yes"])
+
+            def decision_function(self, batch):
+                return np.array([len(text) - 3.0 for text in batch])
+
+        assert zest.from_sklearn(Sided())(["abcd"]).tolist() == [[-1.0, 1.0]]
+        with pytest.raises(TypeError, match="Tokenizer has neither `predict_proba` nor `decision_function`"):
+            zest.from_sklearn(Tokenizer.of_texts(REVIEWS))
+        with pytest.raises(ValueError, match="Sided has no `predict_proba`; it has decision_function"):
+            zest.from_sklearn(Sided(), scores="predict_proba")
+
+
+class Encoding(dict):
+    """What tokenizers of Hugging Face return."""
+
+
+class Wordy:
+    """Shaped like a fast tokenizer of Hugging Face."""
+
+    model_max_length = 6
+
+    def __init__(self, tokenizer):
+        self._tokenizer = tokenizer
+
+    def __call__(self, batch, *, padding=False, truncation=False, max_length=None, return_tensors=None):
+        import torch
+
+        ids = [
+            [token.id for token in self._tokenizer.tokens(text)][: max_length if truncation else None] for text in batch
+        ]
+        if not padding:
+            return Encoding(input_ids=ids)
+        longest = max(map(len, ids))
+        padded = torch.tensor([row + [0] * (longest - len(row)) for row in ids])
+        return Encoding(input_ids=padded, attention_mask=(padded != 0).long())
+
+
+class TestHuggingFace:
+    @pytest.fixture(scope="class")
+    def classifier(self):
+        from types import SimpleNamespace
+
+        import torch
+
+        class Classifier(torch.nn.Module):
+            config = SimpleNamespace(id2label={1: "good", 0: "bad"})
+
+            def __init__(self):
+                super().__init__()
+                torch.manual_seed(0)
+                self.embed = torch.nn.Embedding(40, 2)
+
+            def forward(self, input_ids, attention_mask):
+                return SimpleNamespace(logits=(self.embed(input_ids) * attention_mask[..., None]).sum(1), loss=None)
+
+        return Classifier().eval()
+
+    def test_a_model_with_its_tokenizer(self, classifier, text_probes):
+        tokenizer = Wordy(Tokenizer.of_texts(REVIEWS, vocabulary=40, length=40))
+        box = zest.from_transformers(classifier, tokenizer)
+        assert (box.class_names, box.settings["max_length"]) == (("bad", "good"), 6)
+        with pytest.warns(
+            UserWarning, match=r"\d+ of \d+ texts have more than the 6 tokens that Classifier takes"
+        ) as told:
+            signature = zest.sign(box, text_probes)
+        assert len(told) == 1
+        assert signature.class_names == ("bad", "good")
+        table = classifier.embed.weight.detach().numpy()
+        ids = [token.id for token in tokenizer._tokenizer.tokens(REVIEWS[0])][:6]
+        np.testing.assert_allclose(box(REVIEWS[:1])[0], table[ids].sum(0), atol=1e-5)
+
+    def test_training_mode_is_noticed(self, classifier):
+        classifier.train()
+        try:
+            with pytest.warns(UserWarning, match="Classifier is in training mode"):
+                zest.from_transformers(classifier, Wordy(None))
+        finally:
+            classifier.eval()
+
+    def test_a_pipeline_that_names_its_labels(self):
+        def pipe(batch):
+            return [
+                sorted(
+                    ({"label": n, "score": s} for n, s in (("POS", 0.9), ("NEG", 0.1))),
+                    key=lambda e: len(text) * e["score"],
+                )
+                for text in batch
+            ]
+
+        box = zest.from_texts(pipe)
+        np.testing.assert_allclose(box(["a", ""]), [[0.1, 0.9]] * 2, rtol=1e-6)
+        assert box.class_names == ("NEG", "POS")
+
+    def test_a_pipeline_that_gives_one_label(self):
+        box = zest.from_texts(lambda batch: [{"label": "POS", "score": 0.9} for _ in batch])
+        with pytest.raises(ModelOutputError, match="one label per text; .* `top_k=None`"):
+            box(["a"])
+
+    def test_labels_that_come_and_go(self):
+        box = zest.from_texts(lambda batch: [[{"label": text, "score": 1.0}] for text in batch])
+        with pytest.raises(ModelOutputError, match="answered scores for b, and its classes are a"):
+            box(["a", "b"])
+
+
+class TestCheckpoints:
+    def test_a_model_of_texts_as_asked_by_hand(self):
+        """Composed and tokenized on the device: the answers to the composed strings."""
+        made = start_checkpoint(LSTM, texts(), seed=0)
+        probes = zest.text_probes(texts().inputs, 6, 40, fill="[UNK]")
+        answers = zest.query(from_checkpoint(made), probes, batch_size=32)
+        for i in range(6):
+            np.testing.assert_allclose(answers[i], made.outputs(zest.compose(probes, i)), atol=1e-5)
+
+    def test_a_model_of_sounds_as_asked_by_hand(self):
+        data = dataclasses.replace(sounds(), rate=RATE)
+        made = start_checkpoint(M5, data, seed=0)
+        box = from_checkpoint(made)
+        assert (box.spec.rate, box.settings["modality"]) == (RATE, "audio")
+        probes = zest.audio_probes(data.inputs, 6, 40, rate=RATE)
+        answers = zest.query(box, probes, batch_size=32)
+        for i in range(6):
+            np.testing.assert_allclose(answers[i], made.outputs(zest.compose(probes, i)), atol=1e-5)
+
+    def test_related_is_nearer_than_unrelated(self):
+        made = [start_checkpoint(LSTM, texts(), seed=seed) for seed in (0, 1)]
+        noisy = jax.tree.map(lambda x: x, made[0])
+        probes = zest.text_probes(texts().inputs, 6, 40)
+        a, b, c = (zest.sign(from_checkpoint(m), probes) for m in (made[0], noisy, made[1]))
+        assert zest.distance(a, b) == pytest.approx(0, abs=1e-6)
+        assert zest.distance(a, c) > 0.1
+
+    def test_several_devices_and_several_models(self):
+        boxes = [from_checkpoint(start_checkpoint(LSTM, texts(), seed=seed)) for seed in (0, 1)]
+        probes = zest.text_probes(texts().inputs, 6, 40)
+        together = zest.sign_many(boxes, probes)
+        alone = [zest.sign(box, probes, devices=jax.local_devices()[:1], batch_size=7) for box in boxes]
+        for one, other in zip(together, alone, strict=True):
+            np.testing.assert_allclose(one.weights, other.weights, atol=1e-5)
+
+    def test_an_lstm_without_tokenizer(self):
+        made = start_checkpoint(LSTM, texts(), seed=0)
+        bare = dataclasses.replace(made, info=dataclasses.replace(made.info, tokenizer=None))
+        with pytest.raises(ValueError, match="takes token ids, and its checkpoint has no tokenizer"):
+            from_checkpoint(bare)
+
+
+class TestOtherFrameworks:
+    def test_layouts_of_sounds(self, audio_probes):
+        import torch
+
+        torch.manual_seed(0)
+        net = torch.nn.Sequential(
+            torch.nn.Conv1d(1, 3, 80, stride=40), torch.nn.AdaptiveAvgPool1d(1), torch.nn.Flatten()
+        ).eval()
+        expected = zest.sign(zest.from_torch(lambda x: net(x[:, None])), audio_probes)
+        found = zest.sign(zest.from_torch(net, layout="NCT"), audio_probes)
+        np.testing.assert_allclose(found.weights, expected.weights, atol=1e-6)
+        last = zest.sign(zest.from_torch(lambda x: net(x.transpose(1, 2)), layout="NTC"), audio_probes)
+        np.testing.assert_allclose(last.weights, expected.weights, atol=1e-6)
+
+    def test_an_onnx_file_exported_from_pytorch(self, audio_probes, tmp_path):
+        import torch
+
+        torch.manual_seed(0)
+        net = torch.nn.Sequential(
+            torch.nn.Conv1d(1, 3, 80, stride=40), torch.nn.AdaptiveAvgPool1d(1), torch.nn.Flatten()
+        ).eval()
+        example, path = torch.zeros(2, 1, 640), tmp_path / "audio.onnx"
+        torch.onnx.export(
+            net, (example,), path, dynamic_shapes=({0: torch.export.Dim("n")},), dynamo=True, verbose=False
+        )
+        box = zest.from_onnx(path, rate=RATE)
+        assert (box.spec.layout, box.settings["layout_from"]) == ("NCT", "input shape")
+        found = zest.sign(box, audio_probes)
+        expected = zest.sign(zest.from_torch(net, layout="NCT"), audio_probes)
+        np.testing.assert_allclose(found.weights, expected.weights, atol=1e-5)
+
+    def test_ids_with_their_lengths(self, text_probes):
+        tokenizer = Tokenizer.of_texts(REVIEWS, vocabulary=40, length=16)
+
+        def mean(worth, ids, lengths):
+            inside = jnp.arange(16) < lengths[:, None]
+            return jnp.where(inside[..., None], worth[ids], 0).sum(1) / jnp.maximum(lengths, 1)[:, None]
+
+        worth = np.random.default_rng(0).normal(size=(40, 3)).astype(np.float32)
+        box = zest.from_jax(mean, worth, tokenizer=tokenizer, lengths=True)
+        by_hand = zest.from_texts(
+            lambda batch: np.stack(
+                [worth[[t.id for t in tokenizer.tokens(x)]].mean(0) if x.split() else np.zeros(3) for x in batch]
+            )
+        )
+        np.testing.assert_allclose(zest.query(box, text_probes), zest.query(by_hand, text_probes), atol=1e-5)
+
+
+class TestMixUps:
+    def test_what_does_not_fit_together(self, text_probes, audio_probes):
+        of_texts = zest.from_texts(lambda batch: [[1.0, 2.0]] * len(batch), label="reader")
+        with pytest.raises(ValueError, match="reader takes texts, and the probes are sounds; make probes from texts"):
+            zest.sign(of_texts, audio_probes)
+        with pytest.raises(
+            ValueError, match="takes images or sounds, and the probes are texts; wrap the model with from_texts"
+        ):
+            zest.sign(zest.from_jax(lambda x: x), text_probes)
+        image_model = from_checkpoint(start_checkpoint(M5, dataclasses.replace(sounds(), rate=RATE), seed=0))
+        image_model.settings["modality"] = "image"
+        with pytest.raises(ValueError, match="m5 takes images, and the probes are sounds"):
+            zest.sign(image_model, audio_probes)
+
+    def test_another_rate(self, audio_probes):
+        with pytest.raises(ValueError, match="takes sounds at 16,000 Hz, and the probes are at 8,000 Hz"):
+            zest.sign(zest.from_callable(lambda x: x, rate=16000), audio_probes)
+
+    def test_settings_of_images_for_a_model_of_texts(self):
+        with pytest.raises(ValueError, match="takes texts; mean, std, value_range, layout and rate belong to images"):
+            zest.from_jax(lambda x: x, mean=(0.5,), tokenizer=Tokenizer.of_texts(REVIEWS))
+        with pytest.raises(ValueError, match="`lengths` is set for function, which takes no texts"):
+            zest.from_jax(lambda x: x, lengths=True)
+
+    def test_strings_go_through_no_callback(self, text_probes):
+        with pytest.raises(ValueError, match="takes strings, which no callback"):
+            zest.sign(zest.from_texts(lambda batch: [[1.0]] * len(batch)), text_probes, mode="callback")
+
+    def test_a_model_that_fails_names_the_texts(self, text_probes):
+        def broken(batch):
+            raise RuntimeError("no memory")
+
+        with pytest.raises(ModelOutputError, match=r"broken failed on \d+ texts: RuntimeError: no memory"):
+            zest.sign(zest.from_texts(broken), text_probes)
+
+    def test_a_tokenizer_must_bring_texts_to_one_length(self):
+        import tokenizers
+
+        with pytest.raises(ValueError, match="does not bring texts to one length"):
+            zest.from_jax(lambda x: x, tokenizer=tokenizers.Tokenizer(tokenizers.models.WordLevel({"a": 0}, "a")))
+
+    def test_one_text_is_no_list(self):
+        with pytest.raises(ValueError, match="one text arrived"):
+            zest.from_texts(lambda batch: [[1.0]] * len(batch))("text")
+
+
+def test_signatures_keep_what_they_are_drawn_from(text_probes, audio_probes, tmp_path):
+    of_texts = zest.sign(zest.from_texts(lambda batch: [[len(t), t.count("a")] for t in batch]), text_probes)
+    of_sounds = zest.sign(zest.from_jax(lambda x: jnp.stack([jnp.abs(x).sum(1), x[:, 0]], 1)), audio_probes)
+    for signature, probes in ((of_texts, text_probes), (of_sounds, audio_probes)):
+        signature.save(tmp_path / "s.sig")
+        again = zest.Signature.load(tmp_path / "s.sig")
+        assert again.preview is not None
+        content = probes.references[again.preview.reference_index]
+        assert np.array_equal(again.preview.content, content) if probes.rate else again.preview.content == content
+        assert again.preview.rate == probes.rate
+        assert again.settings["modality"] == probes.modality
