@@ -4,7 +4,7 @@ Command:   zest zoo build configs/zoo/cifar10-small.py --out zoo/
 Data:      CIFAR-10 by its TFDS name
 Models:    ResNet20, 3 epochs of the recipe `fast-cifar` (the first four fifths of the steps on images of half the size)
 Hardware:  2 CPU cores; the time it took, and on which, is in the result
-Expected:  victim 78 +- 1%; copies within 6 points of it and nearer to it than the independent models (paper, Table 1)
+Expected:  victim 76 +- 1%; copies within 6 points of it and nearer to it than the independent models (paper, Table 1)
 Result:    benchmarks/results/zoo/cifar10-small
 """
 
