@@ -153,6 +153,19 @@ class TestScikitLearn:
         a, b, c = (zest.sign(zest.from_sklearn(m, scores="predict_proba"), probes) for m in (victim, stolen, other))
         assert zest.distance(a, b) < 0.1 < 0.3 < zest.distance(a, c)
 
+    def test_scores_of_pairs_of_classes_are_not_taken_for_those_of_classes(self):
+        from sklearn.feature_extraction.text import CountVectorizer
+        from sklearn.pipeline import make_pipeline
+        from sklearn.svm import SVC
+
+        data = texts(60)
+        svm = SVC(decision_function_shape="ovo", kernel="linear")
+        model = make_pipeline(CountVectorizer(), svm).fit(data.inputs, data.labels)
+        with pytest.raises(ValueError, match="no `decision_function` with one score for each class"):
+            zest.from_sklearn(model, scores="decision_function")
+        with pytest.raises(ValueError, match="with one score for each class; it has none"):
+            zest.from_sklearn(model)
+
     def test_two_classes_and_what_has_no_scores(self):
         class Sided:
             classes_ = np.array(["no", "yes"])
@@ -163,7 +176,9 @@ class TestScikitLearn:
         assert zest.from_sklearn(Sided())(["abcd"]).tolist() == [[-1.0, 1.0]]
         with pytest.raises(TypeError, match="Tokenizer has neither `predict_proba` nor `decision_function`"):
             zest.from_sklearn(Tokenizer.of_texts(REVIEWS))
-        with pytest.raises(ValueError, match="Sided has no `predict_proba`; it has decision_function"):
+        with pytest.raises(
+            ValueError, match="Sided has no `predict_proba` with one score for each class; it has decision_function"
+        ):
             zest.from_sklearn(Sided(), scores="predict_proba")
 
 
@@ -367,6 +382,13 @@ class TestMixUps:
         with pytest.raises(ValueError, match="takes sounds at 16,000 Hz, and the probes are at 8,000 Hz"):
             zest.sign(zest.from_callable(lambda x: x, rate=16000), audio_probes)
 
+    def test_a_model_of_sounds_and_images(self):
+        probes = zest.image_probes(
+            np.random.default_rng(0).integers(0, 256, (4, 8, 8, 3), np.uint8), 2, 20, segmenter="grid"
+        )
+        with pytest.raises(ValueError, match="takes sounds at 16,000 Hz, and the probes are images"):
+            zest.sign(zest.from_callable(lambda x: x, rate=16000), probes)
+
     def test_settings_of_images_for_a_model_of_texts(self):
         with pytest.raises(ValueError, match="takes texts; mean, std, value_range, layout and rate belong to images"):
             zest.from_jax(lambda x: x, mean=(0.5,), tokenizer=Tokenizer.of_texts(REVIEWS))
@@ -393,6 +415,29 @@ class TestMixUps:
     def test_one_text_is_no_list(self):
         with pytest.raises(ValueError, match="one text arrived"):
             zest.from_texts(lambda batch: [[1.0]] * len(batch))("text")
+
+
+@pytest.mark.parametrize("modality", ["text", "audio"])
+def test_an_interrupted_run_goes_on(modality, text_probes, audio_probes, tmp_path):
+    probes = text_probes if modality == "text" else audio_probes
+    state = {"asked": 0, "stop": True}
+
+    def texts_in(batch):
+        state["asked"] += len(batch)
+        if state["stop"] and state["asked"] > 90:
+            raise KeyboardInterrupt
+        return (
+            [[len(x), str(x).count("a")] for x in batch]
+            if modality == "text"
+            else np.abs(batch).reshape(len(batch), 4, -1).sum(2)
+        )
+
+    box = zest.from_texts(texts_in) if modality == "text" else zest.from_callable(texts_in)
+    with pytest.raises(KeyboardInterrupt):
+        zest.sign(box, probes, batch_size=16, checkpoint=tmp_path / "c")
+    state.update(stop=False)
+    again = zest.sign(box, probes, batch_size=16, checkpoint=tmp_path / "c")
+    np.testing.assert_allclose(again.weights, zest.sign(box, probes, batch_size=16).weights, atol=1e-6)
 
 
 def test_signatures_keep_what_they_are_drawn_from(text_probes, audio_probes, tmp_path):

@@ -288,7 +288,9 @@ def check_box(box: object, probes: ProbeSet) -> None:
     if known is not None and known != probes.modality:
         raise ValueError(f"{box.label} takes {_PLURAL[known]}, and the probes are {_PLURAL[probes.modality]}")
     rate = box.spec.rate if isinstance(box.spec, InputSpec) else None
-    if rate is not None and probes.rate is not None and rate != probes.rate:
+    if rate is not None and probes.rate is None:
+        raise ValueError(f"{box.label} takes sounds at {rate:,} Hz, and the probes are {_PLURAL[probes.modality]}")
+    if rate is not None and rate != probes.rate:
         raise ValueError(
             f"{box.label} takes sounds at {rate:,} Hz, and the probes are at {probes.rate:,} Hz; make the probes at the "
             f"model's rate (`zest probes --rate {rate}`), or resample inside the model and give its `rate`"

@@ -31,6 +31,8 @@ CHECKPOINT_EVERY = 10.0
 # They are further apart when saving takes long: at least this many times as long as a save took.
 CHECKPOINT_SHARE = 50
 CHECKPOINT_FORMAT = "zest-partial"
+# Settings of a black box that decide what it answers, besides how it takes its inputs.
+_ANSWERS = ("output", "scores", "max_length")
 
 
 def sign(
@@ -172,6 +174,7 @@ class _Run:
             "models": [box.label for box in boxes],
             "model_files": [box.settings.get("file_sha256") for box in boxes],
             "inputs": [box.spec.to_json() for box in boxes],
+            "answers": [{name: box.settings.get(name) for name in _ANSWERS} for box in boxes],
             "solve": dataclasses.asdict(settings),
             "targets": targets,
         }

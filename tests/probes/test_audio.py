@@ -55,7 +55,9 @@ class TestSegments:
             ({"n_windows": 0}, "`n_windows` is 0; give at least 1"),
             ({"n_windows": 11}, "a sound has 10 samples, fewer than the 11 parts"),
             ({"windows": 3}, "unknown setting windows of 'windows'; it takes n_windows"),
-            ({"n_windows": "x"}, "are not all numbers"),
+            ({"n_windows": "x"}, "`n_windows` is 'x'; give a whole number"),
+            ({"n_windows": 2.5}, "`n_windows` is 2.5; give a whole number"),
+            ({"method": "stft"}, "a sound has 10 samples, fewer than the 256 of a window of the transform"),
             ({"method": "silence", "threshold": 0.0}, "`threshold` is 0.0; give a finite number above 0"),
             ({"method": "stft", "hop": 100}, "`hop` is 100 for windows of 256 samples"),
             ({"method": "stft", "n_fft": 7}, "`n_fft` is 7; give an even number"),
@@ -146,6 +148,17 @@ class TestProbes:
                 fill=0.0,
                 rate=RATE,
             )
+
+    def test_a_rate_is_a_plain_number(self):
+        assert audio_probes(sounds(), 2, 20, rate=np.int64(8000)).hash == audio_probes(sounds(), 2, 20, rate=8000).hash
+        with pytest.raises(ValueError, match="`rate` is 8000.5; give a whole number"):
+            audio_probes(sounds(), 2, 20, rate=8000.5)  # pyright: ignore[reportArgumentType]
+
+    def test_silence_that_fills_a_clip_up_is_not_its_floor(self):
+        pool = sounds()
+        pool[:, 600:] = 0
+        probes = audio_probes(pool, 3, 20, rate=RATE, fill="noise")
+        assert (probes.fill.std(axis=1) > 0.05).all()
 
     def test_unknown_fill(self):
         with pytest.raises(ValueError, match="unknown fill 'black'; choose 'silence', 'noise', 'mean'"):

@@ -21,6 +21,12 @@ TEXTS = [
     "one",
     "naïve café, ﬁne ½ day — 北京 is far",
 ]
+ODD = [
+    "Foo™ and bar, №5 of 5㎏",
+    "cafe\u0301 noir nai\u0308ve ici",
+    "हिन्दी भाषा अच्छी है",
+    "می\u200cخواهم بروم",
+]
 
 
 def labels(text, method="words"):
@@ -112,7 +118,7 @@ class TestProbes:
             (["a b", b"bytes"], "text 1 is a bytes"),
             (["a b", "\udcff c"], r"text 1 holds bytes that are not UTF-8 \(at character 0\)"),
             ("a b", "one text arrived where a pool"),
-            (["a b", "..."], "has no word"),
+            (["a b", "..."], r"1 of the 2 texts chosen have no word, first text 1 of the pool \('...'\)"),
         ],
     )
     def test_bad_texts_are_named(self, texts, message):
@@ -178,6 +184,20 @@ class TestComposition:
         ids, lengths = tokenizer.encode_with_lengths(strings.tolist())
         np.testing.assert_array_equal(found.ids, ids)
         np.testing.assert_array_equal(found.lengths, lengths)
+
+    @pytest.mark.parametrize("fill", ["", "[UNK]"])
+    def test_words_of_other_scripts_are_whole(self, fill):
+        probes = text_probes(ODD, 4, 40, fill=fill)
+        tokenizer = Tokenizer.of_texts(ODD, length=20)
+        arrays, distinct = probe_arrays(probes, None, TextSpec(tokenizer=tokenizer)), probes.distinct
+        found = compose_batch(arrays, distinct.reference, distinct.packed)
+        strings = StringComposer(probes)(distinct.reference, distinct.packed)
+        np.testing.assert_array_equal(found.ids, tokenizer.encode(strings.tolist()))
+
+    def test_signs_inside_a_token_are_told_of(self):
+        probes = text_probes(["x [UNK] y"], 1, 20)
+        with pytest.warns(UserWarning, match=r"1 tokens hold signs beside a word \(first '\[UNK\]'\)"):
+            probe_arrays(probes, None, TextSpec(tokenizer=Tokenizer.of_texts(["x y"], length=9)))
 
     def test_long_texts_are_counted(self):
         probes = text_probes(TEXTS, 5, 20)

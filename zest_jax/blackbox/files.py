@@ -108,7 +108,7 @@ def _black_box_of(made: Any, origin: str, settings: dict[str, Any]) -> BlackBox:
         return from_flax(made, **_applicable(settings, _FlaxSettings, "a Flax module"))
     if _is_torch_module(made):
         return from_torch(made, **_applicable(settings, TorchSettings, "a PyTorch module"))
-    if any(hasattr(made, name) for name in ("predict_proba", "decision_function")):
+    if _is_pipeline(made):
         return from_sklearn(made, **_only(settings, ("class_names", "label"), "a scikit-learn pipeline"))
     if callable(made) and not isinstance(made, type):
         return from_callable(made, **_applicable(settings, _FlaxSettings, "a function"))
@@ -151,7 +151,7 @@ def _is_reference(model: str | os.PathLike[str]) -> bool:
 
 def _made_by_reference(reference: str) -> Any:
     named = _function_named(reference)
-    if isinstance(named, BlackBox | nnx.Module) or _is_torch_module(named):
+    if isinstance(named, BlackBox | nnx.Module) or _is_torch_module(named) or _is_pipeline(named):
         return named
     try:
         return named()
@@ -184,9 +184,14 @@ def _function_named(reference: str) -> Callable[..., Any]:
             found = getattr(found, part)
     except AttributeError as error:
         raise ValueError(f"the module {module_name!r} has no {name!r}") from error
-    if not callable(found) and not isinstance(found, BlackBox):
+    if not callable(found) and not isinstance(found, BlackBox) and not _is_pipeline(found):
         raise ValueError(f"{reference} is a {type(found).__name__}; it must name a function that returns the model")
     return found
+
+
+def _is_pipeline(value: Any) -> bool:
+    """Whether it is a fitted classifier of scikit-learn, and not its class."""
+    return not isinstance(value, type) and any(hasattr(value, name) for name in ("predict_proba", "decision_function"))
 
 
 def _is_torch_module(value: Any) -> bool:

@@ -59,12 +59,13 @@ class InputSpec:
             raise ValueError(f"`std` is {self.std}; every entry must be above 0")
         if self.layout not in _LAYOUTS:
             raise ValueError(f"`layout` is {self.layout!r}; choose 'NHWC' or 'NCHW', for sounds 'NT', 'NCT' or 'NTC'")
-        if self.rate is not None and self.rate < 1:
+        if self.rate is not None and (self.rate != int(self.rate) or self.rate < 1):
             raise ValueError(f"`rate` is {self.rate}; give samples per second, such as 8000 or 16000")
         low, high = (float(v) for v in self.value_range)
         if not high > low:
             raise ValueError(f"`value_range` is {self.value_range}; give (low, high) with low < high")
         object.__setattr__(self, "value_range", (low, high))
+        object.__setattr__(self, "rate", None if self.rate is None else int(self.rate))
 
     def prepare(self, inputs: ArrayT) -> ArrayT:
         """Turn plain inputs [batch, H, W, C] or [batch, samples] into what the model wants; NumPy or JAX, as given."""

@@ -89,20 +89,26 @@ def from_sklearn(
             "`from_texts`"
         )
     classes = getattr(pipeline, "classes_", None)
-    if scores == "auto":
+    steps = getattr(pipeline, "steps", None)
+    last = steps[-1][1] if steps else pipeline
+    if getattr(last, "decision_function_shape", None) == "ovo" and classes is not None and len(classes) > 2:
+        # Its scores are those of pairs of classes.
+        known.remove("decision_function")
+    if scores == "auto" and known:
         # Two classes have one score, whose sign decides: probabilities tell them apart.
         two = classes is not None and len(classes) == 2
         scores = "predict_proba" if two and "predict_proba" in known else known[0]  # pyright: ignore[reportAssignmentType]
     if scores not in known:
-        raise ValueError(f"{type(pipeline).__name__} has no `{scores}`; it has {', '.join(known)}")
-    steps = getattr(pipeline, "steps", None)
+        raise ValueError(
+            f"{type(pipeline).__name__} has no `{scores}` with one score for each class; it has {', '.join(known) or 'none'}"
+        )
     if class_names is None and classes is not None:
         class_names = [str(name) for name in classes]
     ask = getattr(pipeline, scores)
     return _TextBlackBox(
         lambda texts: _both_classes(ask(texts)),
         None,
-        label=label or name_of(steps[-1][1] if steps else pipeline),
+        label=label or name_of(last),
         class_names=class_names,
         returns="probabilities" if scores == "predict_proba" else "logits",
         fixed_batch=None,

@@ -190,6 +190,10 @@ class ProbeOptions:
 
 
 def _text_fill(text: str | None) -> str:
+    from zest_jax.cli.files import UsageError
+
+    if text in ("mean", "black", "blur", "silence", "noise"):
+        raise UsageError(f"--fill {text} is for images or sounds; texts take remove, or a token such as [UNK]")
     return "" if text in (None, "remove") else str(text)
 
 

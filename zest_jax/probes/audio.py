@@ -138,10 +138,16 @@ def sound_fill(fill: SoundFill | ArrayLike, references: np.ndarray, rate: int, s
     if fill == "noise":
         moment = min(max(1, round(_MOMENT * rate)), unit.shape[1])
         whole = unit[:, : unit.shape[1] // moment * moment].reshape(len(unit), -1, moment)
-        floor = np.quantile(whole.std(axis=2, dtype=np.float64), _FLOOR_SHARE, axis=1)
+        floor = np.array([_floor(loudness) for loudness in whole.std(axis=2, dtype=np.float64)])
         noise = np.random.default_rng([seed, len(unit)]).standard_normal(unit.shape)
         return (noise * floor[:, None]).clip(-1, 1).astype(np.float32)
     raise ValueError(f"unknown fill {fill!r}; choose 'silence', 'noise', 'mean' or give values in [-1, 1]")
+
+
+def _floor(loudness: np.ndarray) -> float:
+    """The level of the quietest moments; silence that was only added to fill a clip up does not count."""
+    heard = loudness[loudness > 0]
+    return float(np.quantile(heard, _FLOOR_SHARE)) if len(heard) else 0.0
 
 
 def _checked_floats(array: np.ndarray) -> np.ndarray:

@@ -18,7 +18,7 @@ from zest_jax.data.known import Modality
 from zest_jax.errors import FileFormatError
 from zest_jax.probes.checks import checked_masks, checks_of, warn_if_blind
 from zest_jax.probes.masks import DistinctMasks, distinct_masks, unpack
-from zest_jax.probes.spectrum import Stft
+from zest_jax.probes.spectrum import Stft, whole_number
 from zest_jax.probes.text_arrays import as_bytes, from_bytes
 
 FORMAT = "zest-probes"
@@ -97,6 +97,7 @@ class ProbeSet:
         (1, 3, [2])
         """
         check = checks_of(modality)
+        rate = None if rate is None else whole_number("rate", rate)
         checked = check.references(references)
         _check_sound_settings(modality, rate, stft)
         shape = checked.shape if stft is None else (len(checked), *stft.shape(checked.shape[1]))

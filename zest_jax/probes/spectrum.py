@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import operator
 
 import jax
 import jax.numpy as jnp
@@ -25,6 +26,8 @@ class Stft:
     hop: int = 64
 
     def __post_init__(self) -> None:
+        for name in ("n_fft", "hop"):
+            object.__setattr__(self, name, whole_number(name, getattr(self, name)))
         if self.n_fft < 4 or self.n_fft % 2:
             raise ValueError(f"`n_fft` is {self.n_fft}; give an even number of samples, at least 4")
         if self.hop < 1 or self.n_fft % self.hop or self.n_fft // self.hop < 2:
@@ -34,7 +37,16 @@ class Stft:
             )
 
     def shape(self, samples: int) -> tuple[int, int]:
-        """(bins, frames) of a sound of so many samples."""
+        """(bins, frames) of a sound of so many samples.
+
+        Raises:
+            ValueError: the sound is shorter than a window.
+        """
+        if samples < self.n_fft:
+            raise ValueError(
+                f"a sound has {samples} samples, fewer than the {self.n_fft} of a window of the transform; lower `n_fft`, or "
+                "choose longer sounds"
+            )
         return self.n_fft // 2 + 1, -(-samples // self.hop) + 1
 
     def forward(self, sounds: Float[Array, "batch samples"]) -> Complex[Array, "batch bins frames"]:
@@ -46,6 +58,21 @@ class Stft:
         """Undo `forward`."""
         overlap = self.n_fft - self.hop
         return jax.scipy.signal.istft(spectrum, nperseg=self.n_fft, noverlap=overlap)[1][:, :samples]
+
+
+def whole_number(name: str, value: object) -> int:
+    """A setting as a plain `int`.
+
+    Raises:
+        ValueError: it is none.
+
+    >>> whole_number("hop", np.int64(64))
+    64
+    """
+    try:
+        return operator.index(value)  # pyright: ignore[reportArgumentType]
+    except TypeError as error:
+        raise ValueError(f"`{name}` is {value!r}; give a whole number") from error
 
 
 @functools.partial(

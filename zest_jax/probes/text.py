@@ -9,7 +9,7 @@ from zest_jax.blackbox.protocol import BlackBox
 from zest_jax.probes.checks import checked_text
 from zest_jax.probes.masks import draw_masks
 from zest_jax.probes.probe_set import ProbeSet
-from zest_jax.probes.words import Components, WordSegmenter, segment_texts
+from zest_jax.probes.words import Components, WordSegmenter, has_word, segment_texts
 from zest_jax.references import ReferenceMethod, choose_references
 
 
@@ -55,6 +55,12 @@ def text_probes(
     pool = np.empty(len(texts), object)
     pool[:] = [checked_text(text, i) for i, text in enumerate(texts)]
     indices = choose_references(pool, n_references, method=references, labels=labels, model=model, seed=seed)
+    wordless = [] if callable(segmenter) else [int(i) for i in indices if not has_word(pool[i])]
+    if wordless:
+        raise ValueError(
+            f"{len(wordless)} of the {len(indices)} texts chosen have no word, first text {wordless[0]} of the pool "
+            f"({pool[wordless[0]][:40]!r}): there is nothing in them to mask; leave them out"
+        )
     chosen = pool[indices]
     segments = segment_texts(chosen, segmenter)
     counts = (segments.max(axis=1) + 1).astype(np.int32)

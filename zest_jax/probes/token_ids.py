@@ -61,6 +61,7 @@ def token_arrays(probes: ProbeSet, tokenizer: Tokenizer) -> TokenArrays:
         ids[i, : len(tokens)] = [token.id for token in tokens]
         labels[i, : len(tokens)] = [_label(token, probes, i) for token in tokens]
         first[i, : len(tokens)] = _first(tokens, labels[i], probes.segments[i])
+    _warn_of_signs(texts, probes)
     long = sum(len(tokens) > tokenizer.length for tokens in texts)
     if long:
         warnings.warn(
@@ -111,9 +112,26 @@ def _label(token: Token, probes: ProbeSet, i: int) -> int:
         text = probes.references[i][token.start : token.stop]
         raise ValueError(
             f"the token {text!r} of reference {i} lies in {len(found)} segments ({found.tolist()[:4]}); the model's tokens must "
-            "not cross the borders of segments: use the default segmenter, or one that cuts between its tokens"
+            "not cross the borders of segments: use a segmenter that cuts between its tokens, or wrap the model as a function "
+            "on strings (`from_texts`)"
         )
     return int(found[0]) if len(found) else -1
+
+
+def _warn_of_signs(texts: list[list[Token]], probes: ProbeSet) -> None:
+    """Tell of tokens that hold a word and a sign beside it, which is taken out with the word here and stays in a string."""
+    mixed = []
+    for i, tokens in enumerate(texts):
+        for token in tokens:
+            labels, text = probes.segments[i, token.start : token.stop], probes.references[i][token.start : token.stop]
+            if (labels >= 0).any() and any(a < 0 and not c.isspace() for a, c in zip(labels, text, strict=True)):
+                mixed.append(text)
+    if mixed:
+        warnings.warn(
+            f"{len(mixed)} tokens hold signs beside a word (first {mixed[0]!r}): they are taken out together with it, unlike in "
+            "a model that takes strings",
+            stacklevel=3,
+        )
 
 
 def _first(tokens: list[Token], labels: np.ndarray, characters: np.ndarray) -> list[bool]:

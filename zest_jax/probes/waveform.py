@@ -10,7 +10,7 @@ from jaxtyping import Float, Int32
 from numpy.typing import ArrayLike
 
 from zest_jax.blackbox.protocol import in_plain_scale
-from zest_jax.probes.spectrum import Stft
+from zest_jax.probes.spectrum import Stft, whole_number
 
 SoundSegmenter = Callable[[np.ndarray], np.ndarray]
 
@@ -25,6 +25,7 @@ class WindowSettings:
     n_windows: int = 16
 
     def __post_init__(self) -> None:
+        whole_number("n_windows", self.n_windows)
         if self.n_windows < 1:
             raise ValueError(f"`n_windows` is {self.n_windows}; give at least 1 window")
 
@@ -63,6 +64,8 @@ class CellSettings:
     hop: int = 64
 
     def __post_init__(self) -> None:
+        for name in ("n_windows", "n_bands"):
+            whole_number(name, getattr(self, name))
         if self.n_windows < 1 or self.n_bands < 1:
             raise ValueError(
                 f"{self.n_windows} x {self.n_bands} cells are none; `n_windows` and `n_bands` must be at least 1"

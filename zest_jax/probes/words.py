@@ -1,13 +1,49 @@
 """Cut texts into words, the units that the masks switch on and off (LIME's explainer of texts; paper, section 4.4)."""
 
+import functools
 import re
+import unicodedata
 from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
 import numpy as np
 
-# Everything between words: LIME splits at \W+.
-_WORD = re.compile(r"\w+")
+
+@functools.cache
+def word_pattern() -> re.Pattern[str]:
+    """What a word is: LIME's `\\w+`, with what tokenizers make a part of it, so that no token is half a word.
+
+    Those are marks (accents on their own, the vowels of Hindi), joiners, and signs that become letters when a text is
+    normalised (NFKC), such as the trade mark sign.
+
+    >>> [found.group() for found in word_pattern().finditer("Foo™ (5㎏)")]
+    ['Foo™', '5㎏']
+    """
+    extra = [
+        code
+        for code in range(0x80, 0x20000)
+        if not re.match(r"\w", chr(code)) and (chr(code) in _JOINERS or _is_mark(chr(code)) or _has_letters(chr(code)))
+    ]
+    runs: list[list[int]] = []
+    for code in extra:
+        if runs and runs[-1][1] == code - 1:
+            runs[-1][1] = code
+        else:
+            runs.append([code, code])
+    return re.compile(rf"[\w{''.join(f'{chr(a)}-{chr(b)}' for a, b in runs)}]+")
+
+
+_JOINERS = "\u200c\u200d"
+
+
+def _is_mark(character: str) -> bool:
+    return unicodedata.category(character).startswith("M")
+
+
+def _has_letters(character: str) -> bool:
+    normal = unicodedata.normalize("NFKC", character)
+    return normal != character and re.search(r"\w", normal) is not None
+
 
 Span = tuple[int, int]
 WordSegmenter = Callable[[str], Sequence[Span]]
@@ -41,7 +77,11 @@ def segment_texts(texts: Sequence[str] | np.ndarray, method: Components | WordSe
         raise ValueError(f"unknown segments {method!r} of a text; choose 'words', 'occurrences', or pass a callable")
     labels = np.full((len(texts), max(len(text) for text in texts)), -1, np.int32)
     for i, text in enumerate(texts):
-        spans = _checked_spans(method(text), text, i) if callable(method) else [w.span() for w in _WORD.finditer(text)]
+        spans = (
+            _checked_spans(method(text), text, i)
+            if callable(method)
+            else [w.span() for w in word_pattern().finditer(text)]
+        )
         if not spans:
             raise ValueError(f"text {i} has no word ({text[:40]!r}), so there is nothing to mask; leave it out")
         known: dict[str, int] = {}
@@ -57,7 +97,7 @@ def has_word(text: str) -> bool:
     >>> has_word("..."), has_word("a.")
     (False, True)
     """
-    return _WORD.search(text) is not None
+    return word_pattern().search(text) is not None
 
 
 def _checked_spans(given: Any, text: str, i: int) -> list[Span]:
