@@ -1,6 +1,7 @@
 """Probes of texts: words, masks over them, and what models are asked."""
 
 import contextlib
+from typing import Any
 
 import jax
 import numpy as np
@@ -190,7 +191,7 @@ class TestComposition:
         probes = text_probes(ODD, 4, 40, fill=fill)
         tokenizer = Tokenizer.of_texts(ODD, length=20)
         arrays, distinct = probe_arrays(probes, None, TextSpec(tokenizer=tokenizer)), probes.distinct
-        found = compose_batch(arrays, distinct.reference, distinct.packed)
+        found: Any = compose_batch(arrays, distinct.reference, distinct.packed)
         strings = StringComposer(probes)(distinct.reference, distinct.packed)
         np.testing.assert_array_equal(found.ids, tokenizer.encode(strings.tolist()))
 

@@ -186,7 +186,7 @@ def _function_named(reference: str) -> Callable[..., Any]:
         raise ValueError(f"the module {module_name!r} has no {name!r}") from error
     if not callable(found) and not isinstance(found, BlackBox) and not _is_pipeline(found):
         raise ValueError(f"{reference} is a {type(found).__name__}; it must name a function that returns the model")
-    return found
+    return found  # pyright: ignore[reportReturnType]  a black box or a pipeline, where a model is named
 
 
 def _is_pipeline(value: Any) -> bool:

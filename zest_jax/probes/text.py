@@ -55,7 +55,7 @@ def text_probes(
     pool = np.empty(len(texts), object)
     pool[:] = [checked_text(text, i) for i, text in enumerate(texts)]
     indices = choose_references(pool, n_references, method=references, labels=labels, model=model, seed=seed)
-    wordless = [] if callable(segmenter) else [int(i) for i in indices if not has_word(pool[i])]
+    wordless = [] if callable(segmenter) else [int(i) for i in indices if not has_word(str(pool[i]))]
     if wordless:
         raise ValueError(
             f"{len(wordless)} of the {len(indices)} texts chosen have no word, first text {wordless[0]} of the pool "
