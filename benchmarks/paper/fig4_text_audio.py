@@ -243,7 +243,7 @@ def draw(found: dict[str, Any], k: int) -> Figure:
         panel.set_ylabel("Zest distance (cosine)")
         panel.set_title({"text": "texts, LSTM", "audio": "sounds, M5"}[domain])
         panel.set_ylim(bottom=0)
-        panel.legend(fontsize=9)
+        panel.legend(fontsize=9, loc="center right")
     return figure
 
 
