@@ -8,7 +8,7 @@ Data: `debian_sections` (AG News's features) and `espeak_commands` (the words of
 and `small`; `ag_news_subset` and `speech_commands` in `paper`, which is meant for a GPU.
 Expected: related below unrelated at every epoch from a third of the training on, and relative distance (related / mean of the
 unrelated) of at most 0.20 at the last; LSTM at least 80%, M5 at least 85% on the test data.
-Trainings resume; what is done is not done again. Results: benchmarks/results/fig4/<preset>.
+Trainings resume; what is done is not done again. Writes to benchmarks/results/fig4/<preset>.
 """
 
 import dataclasses
@@ -124,7 +124,7 @@ class Options:
     """What is run, and where the trainings lie."""
 
     preset: Literal["smoke", "small", "paper"] = "small"
-    """Seconds, half an hour on two cores, or the paper's size."""
+    """About a minute, sizes for two cores, or the paper's size."""
     domains: tuple[Domain, ...] = ("text", "audio")
     """Which of the two."""
     out: pathlib.Path = pathlib.Path("fig4")

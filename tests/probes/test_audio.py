@@ -51,10 +51,10 @@ class TestSegments:
     @pytest.mark.parametrize(
         ("settings", "message"),
         [
-            ({"method": "beats"}, "unknown way to cut sounds 'beats'; choose one of 'windows', 'silence', 'stft'"),
+            ({"method": "beats"}, "unknown segmentation method 'beats'; choose one of 'windows', 'silence', 'stft'"),
             ({"n_windows": 0}, "`n_windows` is 0; give at least 1"),
             ({"n_windows": 11}, "a sound has 10 samples, fewer than the 11 parts"),
-            ({"windows": 3}, "unknown setting windows of 'windows'; it takes n_windows"),
+            ({"windows": 3}, "unknown setting windows of the segmentation method 'windows'; it takes n_windows"),
             ({"n_windows": "x"}, "`n_windows` is 'x'; give a whole number"),
             ({"n_windows": 2.5}, "`n_windows` is 2.5; give a whole number"),
             ({"method": "stft"}, "a sound has 10 samples, fewer than the 256 of a window of the transform"),

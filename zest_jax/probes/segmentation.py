@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,7 @@ from skimage import segmentation as skimage_segmentation
 from zest_jax.cores import usable_cores
 from zest_jax.probes.pixels import checked_images, scaled_rgb, unit_image
 from zest_jax.probes.quickshift import check_quickshift_settings, quickshift
+from zest_jax.probes.segmenter_settings import checked_settings, recorded
 from zest_jax.progress import progress_bar
 
 Segmenter = Callable[[Float[np.ndarray, "H W C"]], Int[np.ndarray, "H W"]]
@@ -128,7 +129,7 @@ def segment_images(
     >>> segment_images(images, method=lambda image: 10 * (image.mean(axis=-1) > 0.5))[0].tolist()
     [[0, 0, 0, 0], [0, 0, 0, 0], [0, 0, 0, 0], [0, 0, 0, 0]]
     """
-    chosen = _settings(method, settings)
+    chosen = checked_settings(method, settings, _SETTINGS)
     checked = checked_images(images)
     if workers is not None and workers < 1:
         raise ValueError(f"`workers` is {workers}; give at least 1, or None for one per processor")
@@ -156,13 +157,7 @@ def segmentation_settings(method: str | Segmenter = "quickshift", **settings: An
     >>> segmentation_settings()
     {'method': 'quickshift', 'kernel_size': 4.0, 'max_dist': 200.0, 'ratio': 0.2, 'white': 255.0, 'seed': 42}
     """
-    chosen = _settings(method, settings)
-    if chosen is None:
-        name = getattr(method, "__qualname__", type(method).__qualname__)
-        module = getattr(method, "__module__", type(method).__module__)
-        return {"method": "callable", "callable": f"{module}.{name}"}
-    values = {name: value.item() if isinstance(value, np.generic) else value for name, value in asdict(chosen).items()}
-    return {"method": method, **values}
+    return recorded(method, checked_settings(method, settings, _SETTINGS))
 
 
 def segment_counts(segments: Int[np.ndarray, "N H W"]) -> Int32[np.ndarray, " N"]:
@@ -172,33 +167,6 @@ def segment_counts(segments: Int[np.ndarray, "N H W"]) -> Int32[np.ndarray, " N"
     [3, 1]
     """
     return (segments.max(axis=(1, 2)) + 1).astype(np.int32)
-
-
-def _settings(method: str | Segmenter, settings: dict[str, Any]) -> _Settings | None:
-    """Settings of a named method, checked; None for a callable."""
-    if callable(method):
-        if settings:
-            raise ValueError(
-                f"a callable takes no settings, but {', '.join(sorted(settings))} arrived; "
-                "bind them first with `functools.partial`"
-            )
-        return None
-    if method not in _SETTINGS:
-        names = ", ".join(repr(name) for name in _SETTINGS)
-        raise ValueError(f"unknown segmentation method {method!r}; choose one of {names}, or pass a callable")
-    known = [field.name for field in fields(_SETTINGS[method])]
-    unknown = sorted(set(settings) - set(known))
-    if unknown:
-        raise ValueError(
-            f"unknown setting {', '.join(unknown)} of the segmentation method {method!r}; it takes {', '.join(known)}"
-        )
-    try:
-        return _SETTINGS[method](**settings)
-    except TypeError as error:
-        shown = ", ".join(f"{name}={value!r}" for name, value in settings.items())
-        raise ValueError(
-            f"the settings {shown} of {method!r} are not all numbers of the right kind ({error})"
-        ) from error
 
 
 def _segmenter(method: str | Segmenter, settings: _Settings | None) -> Segmenter:

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -10,6 +10,7 @@ from jaxtyping import Float, Int32
 from numpy.typing import ArrayLike
 
 from zest_jax.blackbox.protocol import in_plain_scale
+from zest_jax.probes.segmenter_settings import checked_settings, recorded
 from zest_jax.probes.spectrum import Stft, whole_number
 
 SoundSegmenter = Callable[[np.ndarray], np.ndarray]
@@ -138,32 +139,12 @@ def sound_settings(method: str | SoundSegmenter, settings: dict[str, Any]) -> _S
     Raises:
         ValueError: see `segment_sounds`.
     """
-    if callable(method):
-        if settings:
-            raise ValueError(
-                f"a callable takes no settings, but {', '.join(sorted(settings))} arrived; "
-                "bind them first with `functools.partial`"
-            )
-        return None
-    if method not in _SETTINGS:
-        names = ", ".join(repr(name) for name in _SETTINGS)
-        raise ValueError(f"unknown way to cut sounds {method!r}; choose one of {names}, or pass a callable")
-    known = [field.name for field in fields(_SETTINGS[method])]
-    if unknown := sorted(set(settings) - set(known)):
-        raise ValueError(f"unknown setting {', '.join(unknown)} of {method!r}; it takes {', '.join(known)}")
-    try:
-        return _SETTINGS[method](**settings)
-    except TypeError as error:
-        shown = ", ".join(f"{name}={value!r}" for name, value in settings.items())
-        raise ValueError(f"the settings {shown} of {method!r} are not all numbers ({error})") from error
+    return checked_settings(method, settings, _SETTINGS)
 
 
 def described(method: str | SoundSegmenter, settings: dict[str, Any]) -> dict[str, Any]:
     """Every setting that `segment_sounds` would use, defaults included, as JSON-able values for the record."""
-    chosen = sound_settings(method, settings)
-    if chosen is None:
-        return {"method": "callable", "callable": getattr(method, "__qualname__", type(method).__qualname__)}
-    return {"method": method, **asdict(chosen)}
+    return recorded(method, sound_settings(method, settings))
 
 
 def _equal_parts(n: int, parts: int, what: str) -> Int32[np.ndarray, " n"]:
