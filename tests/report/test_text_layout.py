@@ -68,7 +68,11 @@ def test_what_the_font_lacks_is_a_square_and_what_turns_the_line_around_is_left_
 def test_an_accent_of_its_own_joins_its_letter():
     layout = laid_out("e\u0301tude")
     assert lines_of(layout) == ["étude"]
-    assert [(run.column, run.width) for run in layout.runs] == [(0, 1), (1, 4)]
+    assert [(run.column, run.width) for run in layout.runs] == [(0, 5)]
+    # Also where it lies between two segments.
+    labels = segment_texts(["e\u0301tude"], lambda text: [(0, 1), (2, 6)])[0]
+    cut = lay_out("e\u0301tude", labels, columns=20, most_lines=1)
+    assert [(run.column, run.width, run.label) for run in cut.runs] == [(0, 1, 0), (1, 4, 1)]
     # No letter has this accent: it is left out.
     assert lines_of(laid_out("q\u0301 z")) == ["q z"]
 
