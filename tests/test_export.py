@@ -1,5 +1,6 @@
 """`export_onnx`: what it writes, what it checks, what it refuses."""
 
+import dataclasses
 import json
 import sys
 
@@ -8,9 +9,10 @@ import numpy as np
 import pytest
 
 from tests.worlds import make_probes
-from zest_jax import distance, sign
+from zest_jax import audio_probes, distance, sign, text_probes
 from zest_jax.blackbox import from_checkpoint, from_onnx
-from zest_jax.errors import MissingExtraError
+from zest_jax.data.tokens import Tokenizer
+from zest_jax.errors import FileFormatError, MissingExtraError
 from zest_jax.models.registry import ModelConfig
 
 ort = pytest.importorskip("onnxruntime")
@@ -82,6 +84,42 @@ def test_exported_models_answer_plain_inputs_as_the_checkpoint(tmp_path, name):
         (found,) = session.run(["logits"], {"inputs": x})
         np.testing.assert_allclose(found, made.outputs(x), rtol=1e-3, atol=1e-4)
     onnx.checker.check_model(onnx.load(report.path), full_check=True)
+
+
+def test_sounds_keep_their_rate(tmp_path):
+    made = checkpoint("m5")
+    made = Checkpoint(made.model, dataclasses.replace(made.info, rate=8000))
+    box = from_onnx(export_onnx(made, tmp_path / "model.onnx").path)
+    assert (box.spec.rate, box.settings["modality"], box.spec.layout) == (8000, "audio", "NHWC")
+    pool = np.random.default_rng(0).uniform(-0.8, 0.8, (3, 1000)).astype(np.float32)
+    probes = audio_probes(pool, 3, 40, rate=8000)
+    assert distance(sign(box, probes), sign(from_checkpoint(made), probes)) < 1e-5
+    with pytest.raises(ValueError, match="model takes sounds at 8,000 Hz, and the probes are at 16,000 Hz"):
+        sign(box, audio_probes(pool, 3, 40, rate=16000))
+    assert from_onnx(tmp_path / "model.onnx", rate=16000).spec.rate == 16000
+
+
+def test_texts_are_asked_as_strings(tmp_path):
+    texts = ["a good film with a good cast", "bad film, bad music and a bad cast", "an old house"]
+    made = checkpoint("lstm")
+    tokenizer = Tokenizer.of_texts(texts, vocabulary=30, length=7)
+    made = Checkpoint(made.model, dataclasses.replace(made.info, tokenizer=tokenizer.to_json()))
+    box = from_onnx(export_onnx(made, tmp_path / "model.onnx").path)
+    assert (box.takes_texts, box.settings["modality"], box.class_names) == (True, "text", ("cat", "dog", "owl", "ant"))
+    probes = text_probes(texts, 3, 40)
+    assert distance(sign(box, probes), sign(from_checkpoint(made), probes)) < 1e-5
+    with pytest.raises(ValueError, match="model takes texts; mean, std, value_range, layout and rate belong to images"):
+        from_onnx(tmp_path / "model.onnx", mean=(0.5,))
+
+
+def test_token_ids_without_a_tokenizer(tmp_path):
+    path = export_onnx(checkpoint("lstm"), tmp_path / "model.onnx").path
+    with pytest.raises(FileFormatError, match=r"int32 .* supported: wrap the model in a function on strings .* `from_texts`"):
+        from_onnx(path)
+    found = onnx.load(path)
+    found.metadata_props.add(key="tokenizer", value='{"version": "9"}')
+    with pytest.raises(FileFormatError, match="the stored tokenizer cannot be read"):
+        from_onnx(found.SerializeToString())
 
 
 def test_signatures_of_export_and_checkpoint_agree_without_flags(tmp_path):

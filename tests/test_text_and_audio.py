@@ -193,10 +193,12 @@ class Wordy:
 
     def __init__(self, tokenizer):
         self._tokenizer = tokenizer
+        self.calls = 0
 
     def __call__(self, batch, *, padding=False, truncation=False, max_length=None, return_tensors=None):
         import torch
 
+        self.calls += 1
         ids = [
             [token.id for token in self._tokenizer.tokens(text)][: max_length if truncation else None] for text in batch
         ]
@@ -232,7 +234,7 @@ class TestHuggingFace:
         box = zest.from_transformers(classifier, tokenizer)
         assert (box.class_names, box.settings["max_length"]) == (("bad", "good"), 6)
         with pytest.warns(
-            UserWarning, match=r"\d+ of \d+ texts have more than the 6 tokens that Classifier takes"
+            UserWarning, match=r"\d+ of \d+ texts of a batch .* have more than the 6 tokens that Classifier takes"
         ) as told:
             signature = zest.sign(box, text_probes)
         assert len(told) == 1
@@ -240,6 +242,12 @@ class TestHuggingFace:
         table = classifier.embed.weight.detach().numpy()
         ids = [token.id for token in tokenizer._tokenizer.tokens(REVIEWS[0])][:6]
         np.testing.assert_allclose(box(REVIEWS[:1])[0], table[ids].sum(0), atol=1e-5)
+
+    def test_short_texts_are_tokenized_once(self, classifier):
+        tokenizer = Wordy(Tokenizer.of_texts(REVIEWS, vocabulary=40, length=40))
+        box = zest.from_transformers(classifier, tokenizer)
+        box(["a good film", "bad music"])
+        assert tokenizer.calls == 1
 
     def test_training_mode_is_noticed(self, classifier):
         classifier.train()
@@ -367,7 +375,7 @@ class TestOtherFrameworks:
 class TestMixUps:
     def test_what_does_not_fit_together(self, text_probes, audio_probes):
         of_texts = zest.from_texts(lambda batch: [[1.0, 2.0]] * len(batch), label="reader")
-        with pytest.raises(ValueError, match="reader takes texts, and the probes are sounds; make probes from texts"):
+        with pytest.raises(ValueError, match="reader takes texts, and the probes are sounds; give it texts"):
             zest.sign(of_texts, audio_probes)
         with pytest.raises(
             ValueError, match="takes images or sounds, and the probes are texts; wrap the model with from_texts"
@@ -388,6 +396,18 @@ class TestMixUps:
         )
         with pytest.raises(ValueError, match="takes sounds at 16,000 Hz, and the probes are images"):
             zest.sign(zest.from_callable(lambda x: x, rate=16000), probes)
+
+    def test_a_model_that_chooses_the_references(self):
+        rng = np.random.default_rng(0)
+        pool = rng.uniform(-0.8, 0.8, (4, 640)).astype(np.float32)
+        of_sounds = zest.from_callable(lambda x: np.stack([x.max(1), x.min(1)], 1), rate=16000, label="listener")
+        with pytest.raises(ValueError, match="listener takes sounds at 16,000 Hz, and the inputs are at 8,000 Hz"):
+            zest.audio_probes(pool, 2, 40, rate=RATE, references="stratified", model=of_sounds)
+        with pytest.raises(ValueError, match="listener takes images or sounds, and the inputs are texts"):
+            zest.text_probes(REVIEWS, 2, 40, references="stratified", model=of_sounds)
+        of_texts = zest.from_texts(lambda batch: [[1.0, 2.0]] * len(batch), label="reader")
+        with pytest.raises(ValueError, match="reader takes texts, and the inputs are images"):
+            zest.image_probes(rng.random((4, 8, 8, 3)), 2, 40, references="stratified", model=of_texts)
 
     def test_settings_of_images_for_a_model_of_texts(self):
         with pytest.raises(ValueError, match="takes texts; mean, std, value_range, layout and rate belong to images"):

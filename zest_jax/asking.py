@@ -11,6 +11,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from zest_jax.blackbox.outputs import wrong_rows
 from zest_jax.blackbox.protocol import BlackBox, HostBlackBox, InputSpec, JaxBlackBox, TextSpec
+from zest_jax.blackbox.takes import check_takes
 from zest_jax.errors import ModelOutputError
 from zest_jax.probes.composition import compose_batch, probe_arrays
 from zest_jax.probes.probe_set import ProbeSet
@@ -274,30 +275,7 @@ def check_box(box: object, probes: ProbeSet) -> None:
             f"a black box was expected, got {type(box).__name__}; wrap the model with from_flax, from_torch, "
             "from_onnx, from_jax or from_callable, a model of texts with from_texts, from_sklearn or from_transformers"
         )
-    if box.takes_texts != (probes.modality == "text"):
-        raise ValueError(
-            f"{box.label} takes {'texts' if box.takes_texts else 'images or sounds'}, and the probes are "
-            f"{_PLURAL[probes.modality]}; "
-            + (
-                "make probes from texts (`text_probes`, `zest probes` with a text file)"
-                if box.takes_texts
-                else "wrap the model with from_texts, from_sklearn or from_transformers, or give a JAX model its `tokenizer`"
-            )
-        )
-    known = box.settings.get("modality")
-    if known is not None and known != probes.modality:
-        raise ValueError(f"{box.label} takes {_PLURAL[known]}, and the probes are {_PLURAL[probes.modality]}")
-    rate = box.spec.rate if isinstance(box.spec, InputSpec) else None
-    if rate is not None and probes.rate is None:
-        raise ValueError(f"{box.label} takes sounds at {rate:,} Hz, and the probes are {_PLURAL[probes.modality]}")
-    if rate is not None and rate != probes.rate:
-        raise ValueError(
-            f"{box.label} takes sounds at {rate:,} Hz, and the probes are at {probes.rate:,} Hz; make the probes at the "
-            f"model's rate (`zest probes --rate {rate}`), or resample inside the model and give its `rate`"
-        )
-
-
-_PLURAL = {"image": "images", "audio": "sounds", "text": "texts"}
+    check_takes(box, probes.modality, probes.rate, what="the probes")
 
 
 def change(before: np.ndarray, after: np.ndarray) -> float:

@@ -59,8 +59,9 @@ def export_onnx(
     """Write a checkpoint as an ONNX model that takes plain inputs and answers with logits.
 
     Images are float32 [batch, height, width, channels] in [0, 1], sounds float32 [batch, samples] in [-1, 1], texts token
-    ids int32 [batch, length]; the batch may be of any size. The normalisation is part of the graph. Class names,
-    fingerprint, lineage and the rest of the checkpoint's description are in the model's metadata.
+    ids int32 [batch, length]; the batch may be of any size. The normalisation is part of the graph. Class names, rate,
+    tokenizer, fingerprint, lineage and the rest of the checkpoint's description are in the model's metadata, where `from_onnx`
+    finds them.
 
     The model is asked random and extreme inputs with ONNX Runtime first, and written only if
 
@@ -201,6 +202,7 @@ def _describe(model: "onnx.ModelProto", checkpoint: "Checkpoint", kind: str) -> 
     info = checkpoint.info
     texts = {
         "description": f"zest_jax {__version__}: {_SCALES[kind]} to logits; normalisation is part of the graph",
+        "modality": kind,
         "fingerprint": checkpoint.fingerprint,
         "architecture": json.dumps(info.model.to_json()),
         "lineage": json.dumps([dataclasses.asdict(step) for step in info.lineage]),
@@ -210,6 +212,8 @@ def _describe(model: "onnx.ModelProto", checkpoint: "Checkpoint", kind: str) -> 
     }
     if kind == "image":
         texts |= {"layout": "NHWC", "value_range": "0,1"}
+    if info.rate is not None:
+        texts["rate"] = str(info.rate)
     if info.class_names:
         texts["class_names"] = json.dumps(list(info.class_names))
     if (tokenizer := getattr(info, "tokenizer", None)) is not None:

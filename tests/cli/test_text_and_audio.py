@@ -102,6 +102,14 @@ def test_bad_inputs_are_named_and_can_be_left_out(zest, reviews, calls, here):
     assert code == 0
     assert err.count("skipped ") == 2
     assert "read 3 texts from lines.txt, 2 unusable left out" in err
+    (here / "signs.txt").write_text("a good film\n!!!\nan old house\n")
+    code, _, err = zest("probes", "signs.txt", "-o", "p.npz", "--n-references", "3", "--n-samples", "20")
+    assert code == 2
+    assert "1 of the 3 texts chosen have no word, first text 1 of the pool ('!!!')" in err
+    code, _, err = zest("probes", "signs.txt", "-o", "p.npz", "--n-references", "2", "--n-samples", "20", "--skip-bad")
+    assert code == 0
+    assert "skipped '!!!': it has no word" in err
+    assert "read 2 texts from signs.txt, 1 unusable left out" in err
     soundfile.write(calls / "class0" / "stereo.wav", np.random.default_rng(0).uniform(-1, 1, (1600, 2)), 16000)
     soundfile.write(calls / "class0" / "silent.wav", np.zeros(1600), 16000)
     code, _, err = zest("probes", calls, "-o", "s.npz", *SMALL)

@@ -9,8 +9,8 @@ import optax
 import pytest
 from scipy.special import softmax
 
-from tests.making import M5, RESNET20, images, sounds, untrained
-from zest_jax.blackbox import from_callable
+from tests.making import LSTM, M5, RESNET20, images, sounds, texts, untrained
+from zest_jax.blackbox import from_callable, from_texts
 from zest_jax.errors import ModelOutputError
 from zest_jax.reuse import extract
 from zest_jax.reuse.extract import extraction_targets, moved_along_the_gradient
@@ -89,6 +89,24 @@ def test_a_black_box_gets_inputs_in_the_plain_scale():
 
     extract(from_callable(answer), images(), PLAIN, config=RESNET20, seed=0)
     assert set(seen) == {(np.dtype("float32"), True, True, True)}
+
+
+def test_texts_are_asked_as_strings():
+    data = texts()
+    box = from_texts(lambda batch: [[text.count(" "), len(text), 9.0] for text in batch], label="reader")
+    copy = extract(box, data, PLAIN, config=LSTM, seed=0).checkpoint
+    assert (copy.info.model.num_classes, copy.info.tokenizer is not None) == (3, True)
+    with pytest.raises(ValueError, match="reader takes texts, and the queries are images"):
+        extract(box, images(), PLAIN, config=RESNET20, seed=0)
+
+
+def test_sounds_of_another_rate():
+    data = dataclasses.replace(sounds(), rate=8000)
+    with pytest.raises(ValueError, match="function takes sounds at 16,000 Hz, and the queries are at 8,000 Hz"):
+        extract(from_callable(lambda x: x[:, :4], rate=16000), data, PLAIN, config=M5, seed=0)
+    victim = start_checkpoint(M5, data, seed=0)
+    with pytest.raises(ValueError, match="16,000 samples per second, and the model takes 8,000"):
+        extract(victim, dataclasses.replace(data, rate=16000), PLAIN, seed=0)
 
 
 class TestAdversarialRounds:

@@ -60,7 +60,7 @@ def lines(folder):
 
 
 def without_speed(history):
-    return [{name: value for name, value in line.items() if name != "images_per_second"} for line in history]
+    return [{name: value for name, value in line.items() if name != "inputs_per_second"} for line in history]
 
 
 def test_an_interrupted_training_ends_with_the_same_weights(whole, half):

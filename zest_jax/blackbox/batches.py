@@ -7,22 +7,23 @@ import jax
 import numpy as np
 
 from zest_jax.blackbox.outputs import in_fixed_batches
-from zest_jax.blackbox.protocol import BlackBox, in_plain_scale
+from zest_jax.blackbox.protocol import BlackBox, TextSpec, in_plain_scale
 
 # Numbers that a batch of inputs holds by default. Measured in benchmarks/speed/sign.py: on CPU small batches stay in the
 # cache, accelerators want many inputs at once.
 BATCH_ELEMENTS = {"cpu": 2**18, "gpu": 2**24, "tpu": 2**24}
 MIN_BATCH = 16
-# What a text counts as: 256 texts are asked at once on CPUs.
-TEXT_ELEMENTS = 1024
+# What a token counts as: an LSTM on 128 tokens is asked about 128 texts at once on CPUs.
+TOKEN_ELEMENTS = 16
+# Models that take strings hold them on the host, whatever device JAX has.
+STRINGS = 256
 
 
 def default_batch_size(input_shape: tuple[int, ...], boxes: Sequence[BlackBox], n_devices: int = 1) -> int:
     """Choose a batch size from the size of an input, () for a text, the backend, and the sizes that models insist on."""
     fixed = [box.fixed_batch for box in boxes if box.fixed_batch]
-    wanted = BATCH_ELEMENTS.get(jax.default_backend(), 2**22) // (
-        math.prod(input_shape) if input_shape else TEXT_ELEMENTS
-    )
+    elements = BATCH_ELEMENTS.get(jax.default_backend(), 2**22)
+    wanted = elements // math.prod(input_shape) if input_shape else min(_texts(box, elements) for box in boxes)
     size = max(MIN_BATCH, 2 ** int(math.log2(max(wanted, 1)))) * n_devices
     if fixed:
         step = math.lcm(*fixed, n_devices)
@@ -49,3 +50,9 @@ def ask_plain(box: BlackBox, inputs: np.ndarray, *, batch_size: int | None = Non
         return box(part if part.dtype == object else in_plain_scale(part))
 
     return in_fixed_batches(ask, inputs, size, box.label)
+
+
+def _texts(box: BlackBox, elements: int) -> int:
+    """How many texts a model is asked about at once."""
+    tokenizer = box.spec.tokenizer if isinstance(box.spec, TextSpec) else None
+    return STRINGS if tokenizer is None else elements // (TOKEN_ELEMENTS * tokenizer.length)

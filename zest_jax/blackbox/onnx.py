@@ -2,7 +2,7 @@
 
 import io
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -11,14 +11,18 @@ import numpy as np
 from zest_jax.blackbox.class_names import names_in_metadata
 from zest_jax.blackbox.external_data import external_files, external_locations
 from zest_jax.blackbox.outputs import Output, as_rows, failed_when_asked
-from zest_jax.blackbox.protocol import HostBlackBox, Layout, Returns
+from zest_jax.blackbox.protocol import HostBlackBox, Layout, Returns, TextSpec
 from zest_jax.blackbox.recognise import existing_file, file_identity, onnx_problem
 from zest_jax.blackbox.settings import CommonSettings, spec_of
 from zest_jax.cores import usable_cores
+from zest_jax.data.known import PLURAL
+from zest_jax.data.tokens import Tokenizer
 from zest_jax.errors import FileFormatError, ModelOutputError, missing_extra
 
 _INPUT_TYPES = {"tensor(float)": np.float32, "tensor(float16)": np.float16, "tensor(double)": np.float64}
 _INPUT_TYPES["tensor(uint8)"] = np.uint8
+# Of models that bring the tokenizer along which makes ids of texts.
+_TOKEN_TYPES = {"tensor(int32)": np.int32, "tensor(int64)": np.int64}
 _OUTPUT_TYPES = ("tensor(float)", "tensor(float16)", "tensor(double)", "tensor(bfloat16)")
 _PROVIDERS = ("CUDAExecutionProvider", "CPUExecutionProvider")
 
@@ -48,8 +52,12 @@ def from_onnx(
 ) -> HostBlackBox:
     """Make a black box of an ONNX model; what was detected about it is in the black box's `settings`.
 
+    A model that `export_onnx` wrote tells what it takes: the rate of sounds, and the tokenizer of texts, which are then asked
+    as strings.
+
     Args:
-        model: a path, or the content of an ONNX file. It has one input, of type float32, float16, float64 or uint8.
+        model: a path, or the content of an ONNX file. It has one input, of type float32, float16, float64 or uint8; or
+            token ids, int32 or int64, and a tokenizer in its metadata.
         output: name or index of the output to take; None for the only floating-point one of rank 2.
         providers: as for `onnxruntime.InferenceSession`; None for CUDA where available, else the CPU.
         threads: how many threads answer one batch; None for one per core this process may use.
@@ -61,7 +69,8 @@ def from_onnx(
             with a uint8 input takes none.
         value_range: the range to which inputs in [0, 1] are stretched first; None for (0, 255) if the input is uint8,
             else (0, 1).
-        rate: samples per second that a model of sounds expects; probes of another rate are refused.
+        rate: samples per second that a model of sounds expects; None reads it from the model's metadata where it is. Probes
+            of another rate are refused.
 
     The other arguments are those of `from_jax`; `label` is the file's stem by default. A fixed batch dimension is
     detected (`fixed_batch`); any number of inputs can still be asked. Weights that the model keeps in files beside it
@@ -88,16 +97,21 @@ def from_onnx(
     chosen = list(providers) if providers is not None else [p for p in _PROVIDERS if p in available]
     threads = threads or usable_cores()
     session = _open(ort, source, name, chosen, threads)
-    entry = _only_input(session, name)
+    metadata: dict[str, str] = session.get_modelmeta().custom_metadata_map
+    tokenizer = _tokenizer_in(metadata, name)
+    entry = _only_input(session, name, _INPUT_TYPES if tokenizer is None else _TOKEN_TYPES)
     shape = [d if isinstance(d, int) and d > 0 else None for d in entry.shape]
-    dtype = _INPUT_TYPES[entry.type]
+    dtype = (_INPUT_TYPES if tokenizer is None else _TOKEN_TYPES)[entry.type]
     if dtype is np.uint8 and (mean is not None or std is not None):
         raise ValueError(f"{name} takes uint8 pixels, so it normalises them itself; leave out `mean` and `std`")
+    if tokenizer is not None and (mean, std, value_range, rate, layout) != (None, None, None, None, "auto"):
+        raise ValueError(
+            f"{name} takes texts; mean, std, value_range, layout and rate belong to images and sounds: leave them out"
+        )
     detected_layout, layout_from = _layout_of(shape, layout, name)
     output_name = _choose_output(session, output, name)
     names_in_file, ignored = None, None
     if class_names is None:
-        metadata = session.get_modelmeta().custom_metadata_map
         names_in_file, ignored = names_in_metadata(metadata, _classes_of(session, output_name))
     return OnnxBlackBox(
         session,
@@ -108,14 +122,22 @@ def from_onnx(
         names_in_file=names_in_file,
         label=label or name,
         class_names=class_names,
-        spec=spec_of(
-            mean, std, value_range or ((0.0, 255.0) if dtype is np.uint8 else (0.0, 1.0)), detected_layout, rate
+        spec=TextSpec()
+        if tokenizer is not None
+        else spec_of(
+            mean,
+            std,
+            value_range or ((0.0, 255.0) if dtype is np.uint8 else (0.0, 1.0)),
+            detected_layout,
+            rate if rate is not None else _rate_in(metadata),
         ),
+        tokenizer=tokenizer,
         fixed_batch=shape[0] if shape else None,
         returns=returns,
         settings={
             "adapter": "onnx",
-            "layout_from": layout_from,
+            **({"layout_from": layout_from} if tokenizer is None else {"tokenizer": tokenizer.sha256}),
+            **({"modality": metadata["modality"]} if metadata.get("modality") in PLURAL else {}),
             "input_dtype": np.dtype(dtype).name,
             "input_shape": shape,
             "providers": session.get_providers(),
@@ -138,6 +160,7 @@ class OnnxBlackBox(HostBlackBox):
         dtype: type[np.generic],
         output_name: str,
         names_in_file: list[str] | None,
+        tokenizer: Tokenizer | None,
         settings: dict[str, Any],
         **kwargs: Any,
     ) -> None:
@@ -147,11 +170,14 @@ class OnnxBlackBox(HostBlackBox):
         self._input_shape = input_shape
         self._dtype = dtype
         self._output_name = output_name
+        self._tokenizer = tokenizer
         self._names_in_file = names_in_file
         if names_in_file is not None:
             self.class_names = tuple(names_in_file)
 
     def answer_batch(self, prepared: np.ndarray) -> np.ndarray:
+        if self._tokenizer is not None:
+            prepared = self._tokenizer.encode(list(prepared))
         self._check_shape(prepared)
         if self._dtype is np.uint8:
             prepared = np.clip(np.rint(prepared), 0, 255)
@@ -242,19 +268,38 @@ def _open(ort: Any, source: str | bytes, name: str, providers: Sequence[Any], th
         raise FileFormatError(f"ONNX Runtime cannot open {name}: {error}") from error
 
 
-def _only_input(session: Any, name: str) -> Any:
+def _only_input(session: Any, name: str, types: Mapping[str, Any]) -> Any:
     inputs = session.get_inputs()
     if len(inputs) != 1:
         raise FileFormatError(
             f"{name} has {len(inputs)} inputs ({_signature(inputs)}); a black box takes one: wrap the model in a "
             "function that fills in the others, and pass it to `from_callable`"
         )
-    if inputs[0].type not in _INPUT_TYPES:
+    if inputs[0].type not in types:
+        known = ", ".join(np.dtype(dtype).name for dtype in types.values())
+        wrap = "that converts, and pass it to `from_callable`"
+        if types is _INPUT_TYPES and inputs[0].type in _TOKEN_TYPES:
+            wrap = "on strings that makes token ids of them, and pass it to `from_texts`"
         raise FileFormatError(
-            f"{name} takes {_signature(inputs)}; inputs of float32, float16, float64 and uint8 are supported: wrap the "
-            "model in a function that converts, and pass it to `from_callable`"
+            f"{name} takes {_signature(inputs)}; inputs of {known} are supported: wrap the model in a function {wrap}"
         )
     return inputs[0]
+
+
+def _tokenizer_in(metadata: Mapping[str, str], name: str) -> Tokenizer | None:
+    stored = metadata.get("tokenizer", "")
+    # Other exporters may keep no more than the name of a tokenizer there.
+    if not stored.lstrip().startswith("{"):
+        return None
+    try:
+        return Tokenizer.from_json(stored)
+    except ValueError as error:
+        raise FileFormatError(f"{name}: {error}") from error
+
+
+def _rate_in(metadata: Mapping[str, str]) -> int | None:
+    text = metadata.get("rate", "")
+    return int(text) if text.isdecimal() and 0 < len(text) < 10 and int(text) > 0 else None
 
 
 def _choose_output(session: Any, output: Output, name: str) -> str:

@@ -162,17 +162,22 @@ def from_transformers(
     device = "cpu" if parameter is None else parameter.device
     told: list[bool] = []
 
+    def tell_of_long(texts: list[str], encoding: Any) -> None:
+        # Only where a text fills the model can one have been cut: else nothing is tokenized twice.
+        if told or limit is None or encoding["input_ids"].shape[1] < limit:
+            return
+        long = sum(len(ids) > limit for ids in tokenizer(texts, truncation=False)["input_ids"])
+        if long:
+            told.append(True)
+            warnings.warn(
+                f"{long} of {len(texts)} texts of a batch (perturbed copies count) have more than the {limit} tokens that "
+                f"{label} takes; it sees the first {limit} of them",
+                stacklevel=2,
+            )
+
     def ask(texts: list[str]) -> Any:
-        if limit is not None and not told:
-            long = sum(len(ids) > limit for ids in tokenizer(texts, truncation=False)["input_ids"])
-            if long:
-                told.append(True)
-                warnings.warn(
-                    f"{long} of {len(texts)} texts have more than the {limit} tokens that {label} takes; it sees the first "
-                    f"{limit} of them",
-                    stacklevel=2,
-                )
         encoding = tokenizer(texts, padding=True, truncation=True, max_length=limit, return_tensors="pt")
+        tell_of_long(texts, encoding)
         with torch.inference_mode():
             answer = model(**{name: tensor.to(device) for name, tensor in encoding.items()})
         return select_output(answer, output, label).float().cpu().numpy()

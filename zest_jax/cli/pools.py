@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from tyro.conf import arg
 
 from zest_jax.cli.options import OFF, commas, floats, pixels, settings
+from zest_jax.data.known import PLURAL
 
 if TYPE_CHECKING:
     from zest_jax.data import ImageSet, SoundSet, TextSet
@@ -71,7 +72,7 @@ class PoolOptions:
             given = [name for name in names if getattr(self, name) != getattr(type(self)(), name)]
             if given and kind != modality:
                 raise UsageError(
-                    f"--{given[0]} is for {_PLURAL[kind]}, and {source} holds {_PLURAL[modality]}; leave it out"
+                    f"--{given[0]} is for {PLURAL[kind]}, and {source} holds {PLURAL[modality]}; leave it out"
                 )
         common: dict[str, Any] = {
             "split": self.split,
@@ -83,6 +84,8 @@ class PoolOptions:
         }
         if modality == "text":
             pool = load_text_pool(source, column=self.column, **common)
+            if self.skip_bad:
+                pool = _with_words(pool)
             what = f"{len(pool.texts):,} texts"
         elif modality == "audio":
             pool = load_sound_pool(source, rate=self.rate, seconds=self.seconds, channels=self.channels, **common)
@@ -103,8 +106,27 @@ class PoolOptions:
 
 
 _OWN = {"image": ("size", "color"), "text": ("column",), "audio": ("rate", "seconds", "channels")}
-_PLURAL = {"image": "images", "text": "texts", "audio": "sounds"}
 _BAD = {"image": "unreadable", "text": "unusable", "audio": "unusable"}
+
+
+def _with_words(pool: "TextSet") -> "TextSet":
+    """Leave out texts in which there is no word to mask."""
+    from zest_jax.cli.console import note
+    from zest_jax.cli.files import UsageError
+    from zest_jax.probes.words import has_word
+
+    kept = [i for i, text in enumerate(pool.texts) if has_word(text)]
+    if len(kept) == len(pool):
+        return pool
+    if not kept:
+        raise UsageError(
+            f"none of the {len(pool):,} texts of {pool.source} has a word that could be masked; give others"
+        )
+    wordless = [pool.texts[i] for i in range(len(pool)) if i not in set(kept)]
+    for text in wordless:
+        note(f"skipped {text[:40]!r}: it has no word")
+    labels = None if pool.labels is None else pool.labels[kept]
+    return dataclasses.replace(pool, texts=pool.texts[kept], labels=labels, skipped=(*pool.skipped, *wordless))
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -161,7 +183,7 @@ class ProbeOptions:
         segmenter = SEGMENTERS[modality][0] if self.segmenter == "auto" else self.segmenter
         if segmenter not in SEGMENTERS[modality]:
             raise UsageError(
-                f"--segmenter {segmenter} does not cut {_PLURAL[modality]}, which {pool.source} holds; choose "
+                f"--segmenter {segmenter} does not cut {PLURAL[modality]}, which {pool.source} holds; choose "
                 f"{', '.join(SEGMENTERS[modality])}"
             )
         how: dict[str, Any] = {

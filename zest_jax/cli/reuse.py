@@ -254,7 +254,7 @@ class Extract(_Trained):
 
     def make(self) -> "Checkpoint":
         from zest_jax.reuse import extract
-        from zest_jax.reuse.extract import answers_to
+        from zest_jax.reuse.extract import answers_to, check_victim
 
         names = ("answers", "adversarial_rounds", "epsilon")
         how: dict[str, Any] = {name: getattr(self, name) for name in names}
@@ -272,6 +272,7 @@ class Extract(_Trained):
         with importable_from_here():
             box = self.how.load(str(self.victim))
         data, test = self.data.read(seed=self.seed, progress=self.progress)
+        check_victim(box, data)
         note(f"{self.model} from the answers of {box.label} to {len(data):,} inputs of {data.name}")
         config = _config(self.model, self.option, answers_to(box, data.inputs[:1]).shape[-1])
         return extract(box, data, recipe, config=config, **how, **self._common(test)).checkpoint

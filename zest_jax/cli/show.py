@@ -9,6 +9,7 @@ from tyro.conf import Positional, arg
 from zest_jax.cli.console import note, pairs_of, print_json, result_console, short
 from zest_jax.cli.files import UsageError, check_exists, check_output, kind_of, read_probes, read_signature
 from zest_jax.cli.options import OFF, Common
+from zest_jax.data.known import PLURAL
 
 if TYPE_CHECKING:
     from zest_jax.probes import ProbeSet
@@ -147,16 +148,12 @@ def _of_signature(signature: "Signature") -> dict[str, Any]:
         "kind": f"signature, made by zest_jax {signature.version}",
         "label": signature.label,
         "classes": classes,
-        "references": f"{summary['references']} {_plural(_modality(signature))}{rate}",
+        "references": f"{summary['references']} {PLURAL[_modality(signature)]}{rate}",
         _segments_of(signature): _counts(segments["min"], segments["max"], segments["sum"]),
         "R2 of linear fits": f"{pooled} over all ({spread})",
         "probe set": signature.probe_hash[:16],
         **signature.settings,
     }
-
-
-def _plural(modality: str) -> str:
-    return {"image": "images", "text": "texts", "audio": "sounds"}[modality]
 
 
 def _modality(signature: "Signature") -> str:
@@ -191,7 +188,7 @@ def _of_probes(probes: "ProbeSet") -> dict[str, Any]:
         **({} if probes.stft is None else {"transform": f"{probes.stft.n_fft} samples every {probes.stft.hop}"}),
         "fill": _fill(probes),
         "made by": settings,
-        **({f"{_plural(probes.modality)} drawn": indices} if indices else {}),
+        **({f"{PLURAL[probes.modality]} drawn": indices} if indices else {}),
     }
 
 

@@ -5,6 +5,9 @@ from typing import Literal
 
 Modality = Literal["image", "text", "audio"]
 
+# How messages and progress bars call several inputs of a kind.
+PLURAL: dict[str, str] = {"image": "images", "text": "texts", "audio": "sounds"}
+
 _IMAGENET_MEAN, _IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 

@@ -188,5 +188,5 @@ def _library() -> Any:
         import tokenizers.pre_tokenizers
         import tokenizers.trainers
     except ImportError as error:
-        raise missing_extra("tokenizers", "train") from error
+        raise missing_extra("tokenizers", "text") from error
     return tokenizers

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from zest_jax.blackbox.protocol import BlackBox, in_plain_scale
+from zest_jax.blackbox.takes import check_takes
 from zest_jax.probes.masks import draw_masks
 from zest_jax.probes.probe_set import ProbeSet
 from zest_jax.probes.waveform import CellSettings, SoundSegmenter, described, segment_sounds, sound_settings
@@ -62,6 +63,8 @@ def audio_probes(
     pool = checked_sounds(sounds)
     settings = dict(segmenter_settings or {})
     chosen_settings = sound_settings(segmenter, settings)
+    if model is not None:
+        check_takes(model, "audio", rate, what="the inputs")
     indices = choose_references(pool, n_references, method=references, labels=labels, model=model, seed=seed)
     chosen = pool[indices]
     segments = segment_sounds(chosen, rate, method=segmenter, **settings)

@@ -8,6 +8,7 @@ import numpy as np
 from scipy import ndimage
 
 from zest_jax.blackbox.protocol import BlackBox
+from zest_jax.blackbox.takes import check_takes
 from zest_jax.probes.masks import draw_masks
 from zest_jax.probes.pixels import checked_images
 from zest_jax.probes.probe_set import ProbeSet
@@ -63,6 +64,8 @@ def image_probes(
     (4, 50, [4, 4, 4, 4])
     """
     images = checked_images(images)
+    if model is not None:
+        check_takes(model, "image", None, what="the inputs")
     indices = choose_references(images, n_references, method=references, labels=labels, model=model, seed=seed)
     chosen = images[indices]
     segmenter_settings = dict(segmenter_settings or {})

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from zest_jax.blackbox.protocol import BlackBox
+from zest_jax.blackbox.takes import check_takes
 from zest_jax.probes.checks import checked_text
 from zest_jax.probes.masks import draw_masks
 from zest_jax.probes.probe_set import ProbeSet
@@ -54,12 +55,15 @@ def text_probes(
         raise ValueError("one text arrived where a pool of texts is needed; pass a list of strings")
     pool = np.empty(len(texts), object)
     pool[:] = [checked_text(text, i) for i, text in enumerate(texts)]
+    if model is not None:
+        check_takes(model, "text", None, what="the inputs")
     indices = choose_references(pool, n_references, method=references, labels=labels, model=model, seed=seed)
     wordless = [] if callable(segmenter) else [int(i) for i in indices if not has_word(str(pool[i]))]
     if wordless:
         raise ValueError(
             f"{len(wordless)} of the {len(indices)} texts chosen have no word, first text {wordless[0]} of the pool "
-            f"({pool[wordless[0]][:40]!r}): there is nothing in them to mask; leave them out"
+            f"({pool[wordless[0]][:40]!r}): there is nothing in them to mask; leave them out "
+            "(`--skip-bad`)"
         )
     chosen = pool[indices]
     segments = segment_texts(chosen, segmenter)

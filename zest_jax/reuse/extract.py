@@ -13,12 +13,14 @@ import optax
 from flax import nnx
 from scipy.special import softmax
 
-from zest_jax.blackbox.protocol import BlackBox
+from zest_jax.blackbox.protocol import BlackBox, in_plain_scale
+from zest_jax.blackbox.takes import check_takes
 from zest_jax.data.datasets import Dataset
 from zest_jax.errors import ModelOutputError
 from zest_jax.models.registry import ModelConfig
 from zest_jax.training.checkpoints import Checkpoint, LineageStep
-from zest_jax.training.engine import Preparation, as_pure
+from zest_jax.training.classes import check_rate
+from zest_jax.training.engine import as_pure
 from zest_jax.training.loop import fit, start_checkpoint
 from zest_jax.training.objectives import CrossEntropy, MatchLogits
 from zest_jax.training.recipes import Recipe
@@ -66,7 +68,7 @@ def extract(
 
     Raises:
         ModelOutputError: the victim's answers are not finite scores [N, classes].
-        ValueError: an argument is out of range, or `config` is missing.
+        ValueError: an argument is out of range, `config` is missing, or the victim takes other inputs than the queries.
     """
     if answers not in ("labels", "probabilities", "logits"):
         raise ValueError(f"`answers` is {answers!r}; choose labels, probabilities, logits")
@@ -76,6 +78,7 @@ def extract(
         )
     if adversarial_rounds and queries.inputs.dtype != np.uint8:
         raise ValueError("adversarial rounds move the pixels of images stored as uint8; give such queries")
+    check_victim(victim, queries)
     known = isinstance(victim, Checkpoint)
     if config is None:
         if not known:
@@ -126,13 +129,25 @@ def extract(
     return copy_of(pool, scores, folder=folder, test=test, save_every=save_every)
 
 
+def check_victim(victim: Victim, queries: Dataset) -> None:
+    """Refuse, before anything is asked, queries that the victim does not take.
+
+    Raises:
+        ValueError: they are of another modality or rate.
+    """
+    if isinstance(victim, BlackBox):
+        check_takes(victim, queries.modality, queries.rate, what="the queries")
+    elif isinstance(victim, Checkpoint):
+        check_rate(queries, victim.info)
+
+
 def answers_to(victim: Victim, inputs: np.ndarray) -> np.ndarray:
     """Scores of a victim on inputs as they are stored in a data set, [N, classes]."""
     if isinstance(victim, Checkpoint):
         return victim.outputs(inputs)
     if isinstance(victim, BlackBox):
         # In the plain scale, without normalisation: that is the black box's own.
-        return np.asarray(victim(np.asarray(Preparation((), ())(jnp.asarray(inputs)))))
+        return np.asarray(victim(inputs if inputs.dtype == object else in_plain_scale(inputs)))
     return np.asarray(victim(inputs))
 
 

@@ -177,20 +177,20 @@ def fit(
 
 def finish(runs: Sequence[Run], *, progress: bool | None, until: int | None = None) -> None:
     """Do the epochs that are left, or those up to `until`, one run after the other, with one bar."""
-    total = sum(run.total_images for run in runs)
-    done = sum(run.images_done for run in runs)
+    total = sum(run.total_inputs for run in runs)
+    done = sum(run.inputs_done for run in runs)
     kinds = {f"{run.step.kind} {run.start.info.model.name}" for run in runs}
-    with progress_bar(", ".join(sorted(kinds)), total, unit="images", show=progress, done=done) as update:
+    with progress_bar(", ".join(sorted(kinds)), total, unit=runs[0].unit, show=progress, done=done) as update:
         for run in runs:
-            others = sum(other.images_done for other in runs if other is not run)
+            others = sum(other.inputs_done for other in runs if other is not run)
             while run.epoch < (run.recipe.epochs if until is None else until):
-                one_epoch(run, lambda images, others=others: update(others + images))
+                one_epoch(run, lambda inputs, others=others: update(others + inputs))
 
 
 def one_epoch(run: Run, update: Callable[[int], None]) -> None:
-    """Do the next epoch of a run; `update` gets the number of images that it has seen."""
+    """Do the next epoch of a run; `update` gets the number of inputs that it has seen."""
     began = time.monotonic()
-    before, steps = run.images_done, 0
+    before, steps = run.inputs_done, 0
     waiting: list[StepMetrics] = []
     found: list[StepMetrics] = []
 
@@ -216,4 +216,4 @@ def one_epoch(run: Run, update: Callable[[int], None]) -> None:
         look()
     metrics = StepMetrics(*(np.concatenate(part) for part in zip(*found, strict=True)))
     run.finish_epoch(metrics, time.monotonic() - began, due=run.due)
-    update(run.images_done)
+    update(run.inputs_done)

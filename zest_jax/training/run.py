@@ -17,6 +17,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from zest_jax.atomic import atomic_write
 from zest_jax.data.datasets import Dataset
+from zest_jax.data.known import PLURAL
 from zest_jax.data.streaming import Stream
 from zest_jax.data.subsets import checked_rows
 from zest_jax.data.tokens import as_stored
@@ -93,6 +94,7 @@ class Run:
         epoch: epochs done.
         state: on the device.
         feed: the data.
+        unit: what it goes through: images, texts or sounds.
     """
 
     def __init__(
@@ -164,16 +166,17 @@ class Run:
             except BaseException:
                 self.folder.close()
                 raise
+        self.unit = PLURAL[data.modality if isinstance(data, Dataset) else "image"]
         self.state: TrainState = jax.device_put(state, self.sharding)
         self.key = jax.random.key(seed)
         self._saved_at = time.monotonic()
 
     @property
-    def total_images(self) -> int:
+    def total_inputs(self) -> int:
         return self.recipe.epochs * self.feed.steps_per_epoch * self.recipe.batch_size
 
     @property
-    def images_done(self) -> int:
+    def inputs_done(self) -> int:
         return self.epoch * self.feed.steps_per_epoch * self.recipe.batch_size
 
     def plan(self, scale: float = 1.0) -> Plan:
@@ -233,7 +236,7 @@ class Run:
             "loss": float(metrics.loss.mean()),
             "accuracy": float(metrics.accuracy.mean()),
             "learning_rate": np.asarray(self.recipe.learning_rates(self.feed.steps_per_epoch)(step - 1)).item(),
-            "images_per_second": len(metrics.loss) * self.recipe.batch_size / seconds,
+            "inputs_per_second": len(metrics.loss) * self.recipe.batch_size / seconds,
         }
         if measures:
             checkpoint = self.checkpoint(measured=True)

@@ -95,10 +95,10 @@ def _finish_together(runs: Sequence[Run], *, progress: bool | None) -> None:
     # A damaged checkpoint may have set one further back.
     furthest, epochs = max(run.epoch for run in runs), runs[0].recipe.epochs
     finish([run for run in runs if run.epoch < furthest], progress=progress, until=furthest)
-    total, done = sum(run.total_images for run in runs), sum(run.images_done for run in runs)
+    total, done = sum(run.total_inputs for run in runs), sum(run.inputs_done for run in runs)
     name = f"train {len(runs)} x {runs[0].start.info.model.name}"
     keys = jax.random.wrap_key_data(jnp.stack([jax.random.key_data(run.key) for run in runs]))
-    with progress_bar(name, total, unit="images", show=progress, done=done) as update:
+    with progress_bar(name, total, unit=runs[0].unit, show=progress, done=done) as update:
         states = jax.tree.map(lambda *leaves: jnp.stack(leaves), *(run.state for run in runs))
         while runs[0].epoch < epochs:
             began, steps = time.monotonic(), 0
@@ -121,4 +121,4 @@ def _finish_together(runs: Sequence[Run], *, progress: bool | None) -> None:
                 )
                 run.check(own, first=0)
                 run.finish_epoch(own, seconds, due=due)
-            update(sum(run.images_done for run in runs))
+            update(sum(run.inputs_done for run in runs))
