@@ -23,16 +23,16 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-import jax
 import numpy as np
 import tyro
 
 import zest_jax as zest
 from benchmarks.photographs import golden_images
 from benchmarks.record import ROOT, command, environment, write
+from benchmarks.speed.bare import bare, warm_up
 from tests.golden.flax_twin import flax_twin
 from zest_jax.blackbox.batches import default_batch_size
-from zest_jax.blackbox.protocol import HostBlackBox, JaxBlackBox
+from zest_jax.blackbox.protocol import HostBlackBox
 from zest_jax.data import load_images
 
 GOLDEN = ROOT / "tests" / "golden"
@@ -132,43 +132,6 @@ def measure(box: Any, probes: zest.ProbeSet, options: Options) -> dict[str, Any]
     for name, ratio in ratios.items():
         print(f"  {name}: {ratio:.4g}", flush=True)
     return {"batch_size": size, "seconds": seconds, "median_seconds": median, "ratios": ratios}
-
-
-def warm_up(box: Any, probes: zest.ProbeSet, size: int) -> None:
-    """Compile what the timed runs compile: the first references have the shapes of all."""
-    first = min(probes.n_references, 16)
-    few = zest.ProbeSet(
-        references=probes.references[:first],
-        segments=probes.segments[:first],
-        n_segments=probes.n_segments[:first],
-        packed_masks=probes.packed_masks[:first, :100],
-        fill=probes.fill,
-    )
-    zest.sign(box, few, batch_size=size, underdetermined="minimum-norm", progress=False)
-    bare(box, few, size, 2)
-
-
-def bare(box: Any, probes: zest.ProbeSet, size: int, batches: int) -> float:
-    """Seconds that the model alone takes for so many batches of real perturbed inputs, which lie ready in memory."""
-    plain = zest.compose(probes, 0, slice(size))
-    ready = np.ascontiguousarray(box.spec.prepare(np.resize(plain, (size, *plain.shape[1:]))))
-    if isinstance(box, JaxBlackBox):
-        forward, on_device = _forward(box), jax.device_put(ready)
-        ask = lambda: np.asarray(forward(box.state, on_device))  # noqa: E731
-    else:
-        ask = lambda: box.ask(ready)  # noqa: E731
-    ask()
-    start = time.perf_counter()
-    for _ in range(batches):
-        ask()
-    return time.perf_counter() - start
-
-
-_forwards: dict[int, Callable] = {}
-
-
-def _forward(box: JaxBlackBox) -> Callable:
-    return _forwards.setdefault(id(box), jax.jit(box.apply))
 
 
 def as_in_2022(box: HostBlackBox, probes: zest.ProbeSet, size: int) -> np.ndarray:
