@@ -1,12 +1,13 @@
+import dataclasses
 import json
 
 import numpy as np
 import pytest
 import safetensors.numpy
-from worlds import make_probes, pixel_weights
+from worlds import linear_box, make_probes, pixel_weights
 
 import zest_jax as zest
-from zest_jax.errors import FileFormatError
+from zest_jax.errors import FileFormatError, ProbeMismatchError
 from zest_jax.signature import Preview, Signature, best_explained
 
 RNG = np.random.default_rng(0)
@@ -29,6 +30,41 @@ def test_local_signatures_are_slices():
     np.testing.assert_array_equal(signature.of_reference(1), signature.weights[2:])
     with pytest.raises(ValueError, match="references 0 to 1"):
         signature.of_reference(2)
+
+
+class TestSomeReferences:
+    def test_distances_are_those_of_a_smaller_probe_set(self):
+        probes = make_probes(n=5)
+        a, b = (zest.sign(linear_box(pixel_weights(seed=seed)), probes) for seed in (1, 2))
+        few = dataclasses.replace(
+            probes,
+            references=probes.references[[3, 1]],
+            segments=probes.segments[[3, 1]],
+            n_segments=probes.n_segments[[3, 1]],
+            packed_masks=probes.packed_masks[[3, 1]],
+        )
+        small = [zest.sign(linear_box(pixel_weights(seed=seed)), few) for seed in (1, 2)]
+        chosen = [signature.select_references([3, 1]) for signature in (a, b)]
+        np.testing.assert_allclose(chosen[0].weights, small[0].weights, rtol=1e-4, atol=1e-5)
+        assert zest.distance(*chosen) == pytest.approx(zest.distance(*small), rel=1e-4)
+        assert chosen[0].mean_r2() == pytest.approx(small[0].mean_r2(), rel=1e-4)
+
+    def test_all_in_order_are_the_whole(self):
+        signature = make()
+        again = signature.select_references([0, 1])
+        np.testing.assert_array_equal(again.weights, signature.weights)
+        assert again.probe_hash != signature.probe_hash
+
+    def test_other_references_cannot_be_compared(self):
+        a = make()
+        with pytest.raises(ProbeMismatchError):
+            zest.distance(a.select_references([0]), a.select_references([1]))
+        assert zest.distance(a.select_references([1, 1]), a.select_references([1, 1])) == pytest.approx(0, abs=1e-7)
+
+    @pytest.mark.parametrize("wrong", [[], [2], [-1], [0.5]])
+    def test_wrong_indices(self, wrong):
+        with pytest.raises(ValueError, match="`references` "):
+            make().select_references(wrong)
 
 
 def test_pooled_r2_by_hand():

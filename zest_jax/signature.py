@@ -1,6 +1,7 @@
 """Phase 4a: the Signature of a model, the concatenated weights of its local linear models, and its file."""
 
 import dataclasses
+import hashlib
 import json
 import os
 from collections.abc import Sequence
@@ -113,6 +114,39 @@ class Signature:
             variance=self.variance[:, index],
             intercept=None if self.intercept is None else self.intercept[:, index],
             class_names=None if self.class_names is None else tuple(self.class_names[i] for i in index),
+        )
+
+    def select_references(self, references: Sequence[int] | np.ndarray) -> "Signature":
+        """The signature of the same model around some of its references, in the order given; one may come several times.
+
+        Two such signatures can be compared where the same references were selected of the same probe set. So distances of
+        smaller reference sets, and their spread over the choice of references, need no new questions.
+
+        Raises:
+            ValueError: no index is given, or one is out of range.
+
+        >>> a = Signature(weights=np.arange(6.0, dtype=np.float32).reshape(3, 2), segment_counts=np.array([1, 2]),
+        ...               r2=np.ones((2, 2)), variance=np.ones((2, 2)), probe_hash="0" * 64, label="a")
+        >>> a.select_references([1]).weights.tolist()
+        [[2.0, 3.0], [4.0, 5.0]]
+        """
+        index = np.asarray(references)
+        n = len(self.segment_counts)
+        if index.ndim != 1 or index.size == 0 or not np.issubdtype(index.dtype, np.integer):
+            raise ValueError(f"`references` is {references!r}; give at least one index, as a list of integers")
+        if index.min() < 0 or index.max() >= n:
+            raise ValueError(f"`references` holds {index.tolist()[:10]}; the signature has references 0 to {n - 1}")
+        chosen = hashlib.sha256(f"{self.probe_hash} {index.tolist()}".encode()).hexdigest()
+        kept = self.preview is not None and self.preview.reference_index in index
+        return dataclasses.replace(
+            self,
+            weights=np.concatenate([self.of_reference(i) for i in index.tolist()]),
+            segment_counts=self.segment_counts[index],
+            r2=self.r2[index],
+            variance=self.variance[index],
+            intercept=None if self.intercept is None else self.intercept[index],
+            probe_hash=chosen,
+            preview=self.preview if kept else None,
         )
 
     def mean_r2(self) -> float:

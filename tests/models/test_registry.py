@@ -41,6 +41,15 @@ def test_parameter_counts_are_the_published_ones(name, num_classes, options, pub
     assert (f"{found / 1e6:.2f}M" if isinstance(published, str) else found) == published
 
 
+def test_narrow_resnets_have_the_parameters_of_their_widths():
+    # Convolutions, twice the channels of each batch normalisation, the head.
+    convolutions = 3 * 8 * 9 + 2 * 8 * 8 * 9 + (8 * 16 + 16 * 16) * 9 + (16 * 32 + 32 * 32) * 9
+    assert parameters("resnet8", 10, width=0.5) == convolutions + 2 * (3 * 8 + 2 * 16 + 2 * 32) + 33 * 10
+    assert parameters("resnet18", 10, stem="cifar", width=0.25) < 11_173_962 / 15
+    with pytest.raises(ValueError, match="`width` is 0.05; give a multiplier that leaves at least 2 of 16 channels"):
+        create("resnet20", 10, width=0.05)
+
+
 def test_m5_has_half_a_million_parameters_as_its_paper_says():
     # 80 * 128 + 3 * (128 * 128 + 128 * 256 + 256 * 512), twice 1024 of batch normalisation, 513 for each class.
     assert parameters("m5", 10) == 550_912 + 2048 + 5130 == 558_090

@@ -32,8 +32,8 @@ class Train(Common):
     """
 
     model: Annotated[str, arg(metavar="NAME")]
-    """resnet20, resnet32, resnet44, resnet56, resnet18, resnet50, mobilenet_v2, lstm, m5, or ensemble (with --option
-    of=resnet20,members=2)."""
+    """resnet8, resnet20, resnet32, resnet44, resnet56, resnet18, resnet50, mobilenet_v2, lstm, m5, or ensemble
+    (with --option of=resnet20,members=2)."""
 
     data: Annotated[TrainingData, arg(name="training data")]
 

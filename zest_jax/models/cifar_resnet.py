@@ -10,7 +10,7 @@ from jaxtyping import Array, Float, Num
 
 from zest_jax.models.classifier import Classifier
 from zest_jax.models.initializers import HE_FAN_IN
-from zest_jax.models.layers import ConvNorm, check_image_shape, compute_dtype, linear_head, positive
+from zest_jax.models.layers import ConvNorm, check_image_shape, compute_dtype, linear_head, positive, times_width
 
 Features = Float[Array, "batch _ _ _"]
 
@@ -52,12 +52,13 @@ class CifarResNet(Classifier):
     Args:
         num_classes: at least 2.
         depth: 20, 32, 44, 56, ...: 6n + 2.
+        width: multiplier of the channels; 1.0 is the paper's.
         in_channels: of the images.
         dtype: the type to compute in.
         rngs: source of the initial weights.
 
     Raises:
-        ValueError: `depth` is not 6n + 2.
+        ValueError: `depth` is not 6n + 2, or `width` leaves fewer than two channels.
 
     >>> model = CifarResNet(10, depth=8, rngs=nnx.Rngs(0))
     >>> [stage.shape for stage in model.features(np.zeros((1, 32, 32, 3), np.float32))]
@@ -67,22 +68,30 @@ class CifarResNet(Classifier):
     order: ClassVar[tuple[str, ...]] = ("stem", "stages", "head")
 
     def __init__(
-        self, num_classes: int, *, depth: int, in_channels: int = 3, dtype: str = "float32", rngs: nnx.Rngs
+        self,
+        num_classes: int,
+        *,
+        depth: int,
+        width: float = 1.0,
+        in_channels: int = 3,
+        dtype: str = "float32",
+        rngs: nnx.Rngs,
     ) -> None:
         if depth < 8 or depth % 6 != 2:
             raise ValueError(f"`depth` is {depth}; a CIFAR ResNet has 6n + 2 layers: 8, 14, 20, 26, 32, ...")
         positive("in_channels", in_channels)
+        first = times_width(16, width)
         compute = compute_dtype(dtype)
         self.depth, self.in_channels = depth, in_channels
-        self.stem = ConvNorm(in_channels, 16, (3, 3), init=HE_FAN_IN, dtype=compute, rngs=rngs)
+        self.stem = ConvNorm(in_channels, first, (3, 3), init=HE_FAN_IN, dtype=compute, rngs=rngs)
         stages = []
-        for inputs, outputs in ((16, 16), (16, 32), (32, 64)):
+        for inputs, outputs in ((first, first), (first, 2 * first), (2 * first, 4 * first)):
             stride = 1 if inputs == outputs else 2
             blocks = [OptionABlock(inputs, outputs, stride, compute, rngs)]
             blocks += [OptionABlock(outputs, outputs, 1, compute, rngs) for _ in range(depth // 6 - 1)]
             stages.append(nnx.List(blocks))
         self.stages = nnx.List(stages)
-        self.head = linear_head(64, num_classes, rngs)
+        self.head = linear_head(4 * first, num_classes, rngs)
 
     def features(self, x: Num[Array | np.ndarray, "batch height width channels"]) -> tuple[Features, ...]:
         self.check_input(x.shape[1:])

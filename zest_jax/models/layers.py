@@ -184,3 +184,20 @@ def depth_order(part: Any, path: tuple[str | int, ...] = ()) -> list[tuple[str |
     if names is None:
         raise TypeError(f"{type(part).__name__} does not say in which order data passes its parts; give it `order`")
     return [found for name in names for found in depth_order(getattr(part, name), (*path, name))]
+
+
+def times_width(channels: int, width: float) -> int:
+    """Channels at a width multiplier, rounded; for models whose widths are no multiples of 8.
+
+    Raises:
+        ValueError: fewer than 2 are left.
+
+    >>> times_width(16, 0.5)
+    8
+    """
+    found = round(channels * width)
+    if not width > 0 or found < 2:
+        raise ValueError(
+            f"`width` is {width}; give a multiplier that leaves at least 2 of {channels} channels, such as 0.5"
+        )
+    return found

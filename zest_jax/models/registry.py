@@ -32,8 +32,14 @@ def _ensemble(
 
 _IMAGES = ("in_channels",)
 _MODELS: dict[str, _Entry] = {
-    **{f"resnet{depth}": _Entry(functools.partial(CifarResNet, depth=depth), _IMAGES) for depth in (20, 32, 44, 56)},
-    **{f"resnet{depth}": _Entry(functools.partial(ResNet, depth=depth), ("stem", *_IMAGES)) for depth in (18, 50)},
+    **{
+        f"resnet{depth}": _Entry(functools.partial(CifarResNet, depth=depth), ("width", *_IMAGES))
+        for depth in (8, 20, 32, 44, 56)
+    },
+    **{
+        f"resnet{depth}": _Entry(functools.partial(ResNet, depth=depth), ("stem", "width", *_IMAGES))
+        for depth in (18, 50)
+    },
     "mobilenet_v2": _Entry(MobileNetV2, ("width", "stem", "dropout", *_IMAGES)),
     "lstm": _Entry(LSTMClassifier, ("vocabulary", "embedding", "hidden", "dropout")),
     "m5": _Entry(M5, ("widths",)),
@@ -44,8 +50,8 @@ _MODELS: dict[str, _Entry] = {
 def model_names() -> tuple[str, ...]:
     """Names that `create` knows.
 
-    >>> model_names()
-    ('resnet20', 'resnet32', 'resnet44', 'resnet56', 'resnet18', 'resnet50', 'mobilenet_v2', 'lstm', 'm5', 'ensemble')
+    >>> model_names()[:8]
+    ('resnet8', 'resnet20', 'resnet32', 'resnet44', 'resnet56', 'resnet18', 'resnet50', 'mobilenet_v2')
     """
     return tuple(_MODELS)
 
@@ -55,8 +61,8 @@ def create(name: str, num_classes: int, *, seed: int = 0, dtype: str = "float32"
 
     | name | model | options |
     |---|---|---|
-    | resnet20, 32, 44, 56 | `CifarResNet` | in_channels |
-    | resnet18, resnet50 | `ResNet` | stem ("imagenet" or "cifar"), in_channels |
+    | resnet8, 20, 32, 44, 56 | `CifarResNet` | width, in_channels |
+    | resnet18, resnet50 | `ResNet` | stem ("imagenet" or "cifar"), width, in_channels |
     | mobilenet_v2 | `MobileNetV2` | width, stem, dropout, in_channels |
     | lstm | `LSTMClassifier` | vocabulary, embedding, hidden, dropout |
     | m5 | `M5` | widths |
@@ -85,10 +91,10 @@ def check_options(name: str, options: Mapping[str, Any]) -> None:
 
     >>> check_options("resnet20", {"stem": "cifar"})
     Traceback (most recent call last):
-    ValueError: resnet20 has no option 'stem'; its options are in_channels
+    ValueError: resnet20 has no option 'stem'; its options are width, in_channels
     >>> check_options("resnet19", {})
     Traceback (most recent call last):
-    ValueError: no model is named 'resnet19'; choose resnet20, resnet32, resnet44, resnet56, resnet18, ...
+    ValueError: no model is named 'resnet19'; choose resnet8, resnet20, resnet32, resnet44, resnet56, ...
     """
     if name not in _MODELS:
         raise ValueError(f"no model is named {name!r}; choose {', '.join(_MODELS)}")

@@ -9,12 +9,20 @@ from flax import nnx
 from jaxtyping import Array, Float, Num
 
 from zest_jax.models.classifier import Classifier
-from zest_jax.models.layers import ConvNorm, check_image_shape, compute_dtype, linear_head, max_pool, positive
+from zest_jax.models.layers import (
+    ConvNorm,
+    check_image_shape,
+    compute_dtype,
+    linear_head,
+    max_pool,
+    positive,
+    times_width,
+)
 
 Stem = Literal["imagenet", "cifar"]
 Features = Float[Array, "batch _ _ _"]
 
-_WIDTHS = (64, 128, 256, 512)
+_FACTORS = (1, 2, 4, 8)
 # Depth: blocks of each stage, and whether they are bottlenecks.
 _DEPTHS = {18: ((2, 2, 2, 2), False), 50: ((3, 4, 6, 3), True)}
 
@@ -63,12 +71,13 @@ class ResNet(Classifier):
         num_classes: at least 2.
         depth: 18 or 50.
         stem: "imagenet" or "cifar".
+        width: multiplier of the channels; 1.0 is the paper's.
         in_channels: of the images.
         dtype: the type to compute in.
         rngs: source of the initial weights.
 
     Raises:
-        ValueError: unknown depth or stem.
+        ValueError: unknown depth or stem, or `width` leaves fewer than two channels.
 
     >>> model = ResNet(10, depth=18, stem="cifar", rngs=nnx.Rngs(0))
     >>> [stage.shape for stage in nnx.eval_shape(ResNet.features, model, np.zeros((1, 32, 32, 3), np.float32))]
@@ -83,6 +92,7 @@ class ResNet(Classifier):
         *,
         depth: int,
         stem: Stem = "imagenet",
+        width: float = 1.0,
         in_channels: int = 3,
         dtype: str = "float32",
         rngs: nnx.Rngs,
@@ -93,18 +103,20 @@ class ResNet(Classifier):
         positive("in_channels", in_channels)
         compute = compute_dtype(dtype)
         self.depth, self.stem_kind, self.in_channels = depth, stem, in_channels
+        first = times_width(64, width)
         if stem == "imagenet":
-            self.stem = ConvNorm(in_channels, 64, (7, 7), stride=2, dtype=compute, rngs=rngs)
+            self.stem = ConvNorm(in_channels, first, (7, 7), stride=2, dtype=compute, rngs=rngs)
         else:
-            self.stem = ConvNorm(in_channels, 64, (3, 3), dtype=compute, rngs=rngs)
+            self.stem = ConvNorm(in_channels, first, (3, 3), dtype=compute, rngs=rngs)
         counts, bottleneck = _DEPTHS[depth]
-        inputs, stages = 64, []
-        for stage, (width, count) in enumerate(zip(_WIDTHS, counts)):
+        inputs, stages = first, []
+        for stage, (factor, count) in enumerate(zip(_FACTORS, counts)):
+            channels = factor * first
             blocks = []
             for block in range(count):
                 stride = 2 if stage > 0 and block == 0 else 1
-                blocks.append(ResidualBlock(inputs, width, stride, bottleneck=bottleneck, dtype=compute, rngs=rngs))
-                inputs = 4 * width if bottleneck else width
+                blocks.append(ResidualBlock(inputs, channels, stride, bottleneck=bottleneck, dtype=compute, rngs=rngs))
+                inputs = 4 * channels if bottleneck else channels
             stages.append(nnx.List(blocks))
         self.stages = nnx.List(stages)
         self.head = linear_head(inputs, num_classes, rngs)
