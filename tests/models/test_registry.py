@@ -95,8 +95,8 @@ def test_initial_weights_have_the_variance_of_he_and_colleagues():
 @pytest.mark.parametrize(
     ("arguments", "options", "words"),
     [
-        (("resnet19", 10), {}, "no model is named 'resnet19'; choose resnet20, .*, mobilenet_v2, lstm, m5"),
-        (("resnet20", 10), {"stem": "cifar"}, "resnet20 has no option 'stem'; its options are in_channels"),
+        (("resnet19", 10), {}, "no model is named 'resnet19'; choose resnet8, .*, mobilenet_v2, lstm, m5"),
+        (("resnet20", 10), {"stem": "cifar"}, "resnet20 has no option 'stem'; its options are width, in_channels"),
         (("m5", 10), {"a": 1, "b": 2}, "m5 has no options 'a', 'b'; its options are widths"),
         (("resnet18", 10), {"stem": "mnist"}, "`stem` is 'mnist'; choose 'imagenet' .* or 'cifar'"),
         (("resnet18", 1), {}, "`num_classes` is 1; a classifier needs at least 2"),
