@@ -1,0 +1,205 @@
+"""What all figures and tables of the paper share: presets, pieces that are measured once, results, verdicts.
+
+An experiment is a value in a file of its own. Its measuring is cut into pieces, each a few minutes at most: a piece that is in
+`lines.jsonl` already is not measured again, so that a run which was stopped, or ran out of its `minutes`, goes on where it was.
+Results lie in benchmarks/results/<name>/<preset>: config.json, lines.jsonl, result.json and the figures.
+"""
+
+import dataclasses
+import json
+import pathlib
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal
+
+from matplotlib.figure import Figure
+
+from benchmarks.record import RESULTS, environment
+from zest_jax.atomic import atomic_write
+from zest_jax.cli.console import note
+
+Preset = Literal["smoke", "small", "paper"]
+PRESETS: tuple[Preset, ...] = ("smoke", "small", "paper")
+Line = dict[str, Any]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Verdict:
+    """Whether what the paper claims holds in our measurement.
+
+    Attributes:
+        holds: the ordering.
+        text: one line, with our figures.
+        numbers: those figures, JSON-able.
+    """
+
+    holds: bool
+    text: str
+    numbers: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+    def __str__(self) -> str:
+        return f"{'holds' if self.holds else 'DOES NOT HOLD'}: {self.text}"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Experiment:
+    """A figure or table of the paper.
+
+    Attributes:
+        name: of its folder of results.
+        title: what the page calls it.
+        claim: what the paper says, in a sentence.
+        paper: the paper's figures, in a few words.
+        settings: of each preset, frozen dataclasses.
+        measure: measures what is missing; gets settings and `Pieces`.
+        judge: from all lines to verdicts, by what they are about.
+        draw: from all lines to figures, by file name.
+        packages: whose versions are noted.
+    """
+
+    name: str
+    title: str
+    claim: str
+    paper: str
+    settings: Mapping[Preset, Any]
+    measure: Callable[[Any, "Pieces"], None]
+    judge: Callable[[Any, list[Line]], Mapping[str, Verdict]]
+    draw: Callable[[Any, list[Line]], Mapping[str, Figure]]
+    packages: Sequence[str] = ("flax", "optax")
+
+
+class OutOfTimeError(Exception):
+    """The minutes that a run was given are over; what is measured is kept."""
+
+
+class Pieces:
+    """The pieces of one experiment in one preset.
+
+    Attributes:
+        folder: of the results.
+        models: folder of the trainings, which experiments share.
+        preset: its name.
+        lines: measured so far.
+    """
+
+    def __init__(
+        self, folder: pathlib.Path, models: pathlib.Path, preset: Preset, config: Line, *, minutes: float | None = None
+    ) -> None:
+        self.folder, self.models, self.preset = folder, models, preset
+        self.until = None if minutes is None else time.monotonic() + 60 * minutes
+        self._path = folder / "lines.jsonl"
+        folder.mkdir(parents=True, exist_ok=True)
+        stored = folder / "config.json"
+        if stored.exists() and json.loads(stored.read_text(encoding="utf-8"))["settings"] != config["settings"]:
+            # Lines of other settings say nothing about these.
+            note(f"the settings of {folder.parent.name} ({preset}) have changed: it is measured anew")
+            self._path.unlink(missing_ok=True)
+            stored.unlink()
+        if not stored.exists():
+            with atomic_write(stored) as file:
+                file.write((json.dumps(config, indent=2) + "\n").encode())
+        text = self._path.read_text(encoding="utf-8") if self._path.exists() else ""
+        # A line that was being written when the run was killed has no end.
+        self.lines: list[Line] = [json.loads(line) for line in text.splitlines(keepends=True) if line.endswith("\n")]
+        if text and not text.endswith("\n"):
+            self._write("w", self.lines)
+
+    def do(self, compute: Callable[[], Line], **key: Any) -> Line:
+        """Measure one piece, unless it is measured already.
+
+        Args:
+            compute: measures it; its JSON-able values join `key` in a line.
+            key: tells the piece from all others of the experiment.
+
+        Raises:
+            OutOfTimeError: it is missing, and there is no time left to measure it.
+        """
+        for line in self.lines:
+            if all(line.get(name, ...) == value for name, value in key.items()):
+                return line
+        self.check_time()
+        began = time.monotonic()
+        found = {**key, **compute()}
+        line = {**json.loads(json.dumps(found)), "seconds": round(time.monotonic() - began, 2)}
+        self._write("a", [line])
+        self.lines.append(line)
+        note(f"{self.folder.parent.name} {key}: {line['seconds']:.0f} s")
+        return line
+
+    def check_time(self) -> None:
+        """Stop, if the run's minutes are over; long pieces ask between their parts."""
+        if self.until is not None and time.monotonic() > self.until:
+            raise OutOfTimeError
+
+    def _write(self, mode: str, lines: list[Line]) -> None:
+        with self._path.open(mode, encoding="utf-8") as file:
+            file.writelines(json.dumps(line) + "\n" for line in lines)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Options:
+    """What is run, and where things lie."""
+
+    preset: Preset = "small"
+    """smoke: seconds, to see that it works; small: two cores; paper: the paper's sizes, for a GPU."""
+    models: pathlib.Path = pathlib.Path("paper-models")
+    """Folder of the trainings, which experiments share."""
+    results: pathlib.Path = RESULTS
+    """Folder of all results."""
+    minutes: float | None = None
+    """Stop between two pieces after so many minutes; the same command goes on."""
+
+
+def run(experiment: Experiment, options: Options) -> Mapping[str, Verdict] | None:
+    """Measure what is missing of an experiment, judge it and draw it; None where time ran out first."""
+    settings = experiment.settings[options.preset]
+    folder = options.results / experiment.name / options.preset
+    command = f"python -m benchmarks.paper.{experiment.name} --preset {options.preset}"
+    config = {
+        "experiment": experiment.name,
+        "preset": options.preset,
+        "command": command,
+        "settings": as_json(settings),
+    }
+    pieces = Pieces(folder, options.models / options.preset, options.preset, config, minutes=options.minutes)
+    before = len(pieces.lines)
+    try:
+        experiment.measure(settings, pieces)
+    except OutOfTimeError:
+        note(f"{experiment.name}: time is over with {len(pieces.lines)} pieces measured; the same command goes on")
+        return None
+    verdicts = experiment.judge(settings, pieces.lines)
+    figures = experiment.draw(settings, pieces.lines)
+    for file, figure in figures.items():
+        figure.savefig(folder / file)
+    result_file = folder / "result.json"
+    old = json.loads(result_file.read_text(encoding="utf-8")) if result_file.exists() else {}
+    # Versions and device are those of the run that measured, not of one that only drew.
+    made = environment(*experiment.packages) if len(pieces.lines) > before or not old else old["environment"]
+    result = {
+        "experiment": experiment.name,
+        "command": command,
+        "environment": made,
+        "seconds": round(sum(line["seconds"] for line in pieces.lines), 1),
+        "figures": list(figures),
+        "verdicts": {
+            about: {"holds": verdict.holds, "text": verdict.text, "numbers": dict(verdict.numbers)}
+            for about, verdict in verdicts.items()
+        },
+    }
+    with atomic_write(result_file) as file:
+        file.write((json.dumps(result, indent=2) + "\n").encode())
+    for about, verdict in verdicts.items():
+        print(f"{experiment.name}, {about}: {verdict}", flush=True)
+    return verdicts
+
+
+def as_json(settings: Any) -> Any:
+    """Settings as plain values."""
+    if dataclasses.is_dataclass(settings):
+        return {field.name: as_json(getattr(settings, field.name)) for field in dataclasses.fields(settings)}
+    if isinstance(settings, Mapping):
+        return {str(name): as_json(value) for name, value in settings.items()}
+    if isinstance(settings, tuple | list):
+        return [as_json(value) for value in settings]
+    return settings
