@@ -123,7 +123,8 @@ class Pieces:
         line = {**json.loads(json.dumps(found)), "seconds": round(time.monotonic() - began, 2)}
         self._write("a", [line])
         self.lines.append(line)
-        note(f"{self.folder.parent.name} {key}: {line['seconds']:.0f} s")
+        if line["seconds"] > 1:
+            note(f"{self.folder.parent.name} {key}: {line['seconds']:.0f} s")
         return line
 
     def check_time(self) -> None:

@@ -1,0 +1,185 @@
+"""Figures 2, 7 and 8: a model and itself k epochs later are nearer than models of two seeds, over the whole training.
+
+    python -m benchmarks.paper.fig2_related --preset small
+
+Claim (section 4.2, Appendices D and G): the distance of related models (epochs t and t + k) is below that of unrelated ones (two
+seeds), the more so the longer they are trained; it grows with k; cosine, l1 and l2 agree. Paper, CIFAR-10, k = 5: related closer
+in 99.27 (+-0.19)% of the epochs; relative distances 0.0035, 0.0070, 0.0120 and 0.0630 for k = 1, 10, 20, 50, unrelated 0.995.
+Models: ResNet20 on CIFAR-10, 200 epochs, 5 seeds in `paper`; `small`: a narrow ResNet8 on 3,000 images, 60 epochs, 4 seeds.
+Expected: all of these orderings, from a third of the training on.
+Hardware and time: `small` about 40 minutes on two cores, most of it training, which Figures 3 and 5 share.
+"""
+
+import dataclasses
+
+import numpy as np
+import tyro
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+import zest_jax as zest
+from benchmarks.paper.experiment import Experiment, Line, Options, Pieces, Verdict, run
+from benchmarks.paper.models import Training, base, pairs, signatures
+
+METRICS = ("cosine", "l1", "l2")
+COLOURS = {1: "#56B4E9", 5: "#0072B2", 10: "#009E73", 20: "#CC79A7", 50: "#999999", "unrelated": "#D55E00"}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Settings:
+    """Sizes.
+
+    Attributes:
+        training: of the models.
+        every: epochs between two t.
+        ks: epochs between related models.
+        n_references, n_samples: of the probes.
+    """
+
+    training: Training
+    every: int = 5
+    ks: tuple[int, ...] = (1, 5, 10, 20, 50)
+    n_references: int = 128
+    n_samples: int = 1000
+
+    @property
+    def starts(self) -> list[int]:
+        """Every t; among them those from which the last epoch is k away."""
+        last = self.training.epochs
+        return sorted({*range(self.every, last + 1, self.every), *(last - k for k in self.ks if k < last)})
+
+    @property
+    def epochs(self) -> list[int]:
+        """Whose models are signed: every t, and every t + k."""
+        last = self.training.epochs
+        return sorted({t + k for t in self.starts for k in (0, *self.ks) if t + k <= last})
+
+
+def measure(settings: Settings, pieces: Pieces) -> None:
+    training = settings.training
+    data = training.read()
+    pieces.do(lambda: {"accuracy": training.train(pieces, data)}, what="accuracy")
+    probes = zest.image_probes(data.inputs, settings.n_references, settings.n_samples)
+    for seed in training.seeds:
+        pieces.do(
+            lambda seed=seed: {"r2": [s.mean_r2() for s in signed(settings, pieces, probes, seed).values()]},
+            what="signing",
+            seed=seed,
+        )
+    found: dict[int, dict[int, zest.Signature]] = {}
+
+    def of(seed: int, epoch: int) -> zest.Signature:
+        if seed not in found:
+            found[seed] = signed(settings, pieces, probes, seed)
+        return found[seed][epoch]
+
+    for metric in METRICS:
+        for t in settings.starts:
+            for k in settings.ks:
+                if t + k <= training.epochs:
+                    pieces.do(
+                        lambda t=t, k=k, metric=metric: {
+                            "distances": [
+                                zest.distance(of(seed, t), of(seed, t + k), metric=metric) for seed in training.seeds
+                            ]
+                        },
+                        what="related",
+                        metric=metric,
+                        t=t,
+                        k=k,
+                    )
+            pieces.do(
+                lambda t=t, metric=metric: {
+                    "distances": [zest.distance(of(a, t), of(b, t), metric=metric) for a, b in pairs(training.seeds)]
+                },
+                what="unrelated",
+                metric=metric,
+                t=t,
+            )
+
+
+def signed(settings: Settings, pieces: Pieces, probes: zest.ProbeSet, seed: int) -> dict[int, zest.Signature]:
+    training = settings.training
+    names = {epoch: f"{training.name}-{seed}-{epoch}" for epoch in settings.epochs}
+    made = signatures(pieces, probes, {name: training.checkpoint(pieces, seed, epoch) for epoch, name in names.items()})
+    return {epoch: made[name] for epoch, name in names.items()}
+
+
+def judge(settings: Settings, lines: list[Line]) -> dict[str, Verdict]:
+    last, found = settings.training.epochs, {}
+    for metric in METRICS:
+        unrelated = {
+            line["t"]: line["distances"] for line in lines if line["what"] == "unrelated" and line["metric"] == metric
+        }
+        related = [line for line in lines if line["what"] == "related" and line["metric"] == metric]
+        floor = float(np.mean(unrelated[max(unrelated)]))
+        by_k, nearer = {}, {}
+        for k in settings.ks:
+            of_k = [line for line in related if line["k"] == k]
+            if not of_k:
+                continue
+            # Of a large k, all pairs may begin before a third of the training.
+            late = [line for line in of_k if line["t"] >= last / 3 or line["t"] == last - k]
+            closer = [np.array(line["distances"])[:, None] < np.array(unrelated[line["t"]]) for line in late]
+            nearer[k] = float(np.mean(np.concatenate(closer)))
+            by_k[k] = float(np.mean(late[-1]["distances"])) / floor
+        numbers = {"closer": nearer, "relative at the end": by_k, "unrelated at the end": floor}
+        found[f"related below unrelated ({metric})"] = Verdict(
+            holds=all(share == 1 for share in nearer.values()),
+            text=f"closer in {nearer.get(5, min(nearer.values())):.1%} of pairs for k = 5 from a third of the training on ("
+            + ", ".join(f"k = {k}: {share:.1%}" for k, share in nearer.items())
+            + ")",
+            numbers=numbers,
+        )
+        values = list(by_k.values())
+        found[f"grows with k ({metric})"] = Verdict(
+            holds=values == sorted(values),
+            text="relative distance " + ", ".join(f"{value:.4f} (k = {k})" for k, value in by_k.items()),
+        )
+    return found
+
+
+def draw(settings: Settings, lines: list[Line]) -> dict[str, Figure]:
+    figure = Figure(figsize=(15, 4), dpi=130, layout="constrained")
+    panels = figure.subplots(1, 3)
+    for panel, metric in zip(panels, METRICS, strict=True):
+        groups = {
+            "unrelated": [line for line in lines if line["what"] == "unrelated" and line["metric"] == metric],
+            **{
+                k: [line for line in lines if line["what"] == "related" and line["metric"] == metric and line["k"] == k]
+                for k in settings.ks
+            },
+        }
+        for name, there in groups.items():
+            if not there:
+                continue
+            epochs, values = [line["t"] for line in there], np.array([line["distances"] for line in there])
+            mean, spread = values.mean(axis=1), values.std(axis=1)
+            label = "unrelated" if name == "unrelated" else f"k = {name}"
+            panel.plot(epochs, mean, marker="o", markersize=4, color=COLOURS.get(name), label=label)
+            panel.fill_between(epochs, mean - spread, mean + spread, color=COLOURS.get(name), alpha=0.2, linewidth=0)
+        panel.xaxis.set_major_locator(MaxNLocator(integer=True))
+        panel.set_xlabel("epoch t")
+        panel.set_ylabel(f"Zest distance ({metric})")
+        panel.set_ylim(bottom=0)
+    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside right center", fontsize=9)
+    return {"figure.png": figure}
+
+
+EXPERIMENT = Experiment(
+    name="fig2_related",
+    title="Figures 2, 7 and 8: related and unrelated models over the training",
+    claim="A model and itself k epochs later are nearer than models of two seeds; the distance grows with k; all metrics agree.",
+    paper="k = 5: closer in 99.27 (+-0.19)%; relative 0.0035 (k = 1), 0.0070 (10), 0.0120 (20), 0.0630 (50); unrelated 0.995",
+    settings={
+        "smoke": Settings(training=base("smoke"), every=2, ks=(1, 2), n_references=2, n_samples=60),
+        "small": Settings(training=base("small"), n_references=16, n_samples=200),
+        "paper": Settings(training=base("paper")),
+    },
+    measure=measure,
+    judge=judge,
+    draw=draw,
+)
+
+if __name__ == "__main__":
+    run(EXPERIMENT, tyro.cli(Options, description=__doc__))
