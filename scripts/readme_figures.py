@@ -31,7 +31,7 @@ def main() -> int:
 
 def with_figures(text: str) -> str:
     """Return the README with every block of figures made anew."""
-    for name, block in {"demo": demo(), "zoo": zoo(), "speed": speed()}.items():
+    for name, block in {"demo": demo(), "domains": domains(), "zoo": zoo(), "speed": speed()}.items():
         pattern = rf"(<!-- {name} -->\n).*?(<!-- /{name} -->)"
         text, n = re.subn(pattern, lambda m, block=block: f"{m[1]}{block}{m[2]}", text, flags=re.S)
         if n != 1:
@@ -52,6 +52,27 @@ def demo() -> str:
         lines.append(
             f"| {model['label']} | {what} | {model['distance']:.3f} | {model['relative']:.2f} "
             f"| {verdict} ({sign} {model['bound']:.2f}) |"
+        )
+    return "\n".join(lines) + "\n"
+
+
+def domains() -> str:
+    """Figure 4: related and unrelated models of texts and of sounds."""
+    result, speed = read("fig4/small/result.json"), read("speed/sign_text_audio/cpu.json")
+    lines = [
+        "| | accuracy | related | unrelated | relative | signing / bare model |",
+        "|---|---|---|---|---|---|",
+    ]
+    for domain, model in (("text", "lstm"), ("audio", "m5")):
+        found = result["domains"][domain]
+        epochs = found["epochs"]
+        related = statistics.mean([line["related"] for line in epochs if line["related"]][-1])
+        unrelated = statistics.mean(epochs[-1]["unrelated"])
+        (timed,) = speed["models"][model].values()
+        lines.append(
+            f"| {'LSTM' if model == 'lstm' else 'M5'} on `{result['settings'][domain]['data']}` "
+            f"| {min(found['accuracy']):.1%} to {max(found['accuracy']):.1%} | {related:.4f} | {unrelated:.4f} "
+            f"| {found['relative at the last epoch']:.2f} | {ratio(timed['seconds'], 'sign', 'bare')} |"
         )
     return "\n".join(lines) + "\n"
 

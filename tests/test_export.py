@@ -114,7 +114,9 @@ def test_texts_are_asked_as_strings(tmp_path):
 
 def test_token_ids_without_a_tokenizer(tmp_path):
     path = export_onnx(checkpoint("lstm"), tmp_path / "model.onnx").path
-    with pytest.raises(FileFormatError, match=r"int32 .* supported: wrap the model in a function on strings .* `from_texts`"):
+    with pytest.raises(
+        FileFormatError, match=r"int32 .* supported: wrap the model in a function on strings .* `from_texts`"
+    ):
         from_onnx(path)
     found = onnx.load(path)
     found.metadata_props.add(key="tokenizer", value='{"version": "9"}')

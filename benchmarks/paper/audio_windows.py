@@ -10,22 +10,19 @@ Expected: see benchmarks/NOTES.md. Takes about five minutes on two cores once th
 trains them where they are not. Writes to benchmarks/results/audio_windows/<preset>.
 """
 
-import dataclasses
 import itertools
 import math
-import pathlib
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import tyro
 
 import zest_jax as zest
-from benchmarks.paper.fig4_text_audio import PRESETS, RATE, trained
-from benchmarks.record import RESULTS, command, environment, write
+from benchmarks.paper.experiment import Options, Pieces, as_json
+from benchmarks.paper.fig4_text_audio import RATE, SETTINGS
+from benchmarks.record import command, environment, write
 from zest_jax.cli.console import note
-from zest_jax.data import load_dataset
 from zest_jax.training import load_checkpoint
-from zest_jax.training.checkpoints import epoch_folder
 
 CUTS: tuple[tuple[str, dict[str, int]], ...] = (
     *(("windows", {"n_windows": n}) for n in (4, 8, 12, 16, 24, 32, 64)),
@@ -33,62 +30,46 @@ CUTS: tuple[tuple[str, dict[str, int]], ...] = (
 )
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Options:
-    """What is run, and where the trainings lie."""
-
-    preset: Literal["smoke", "small", "paper"] = "small"
-    """As in fig4_text_audio."""
-    fills: tuple[Literal["silence", "noise", "mean"], ...] = ("silence",)
-    """What masked windows become."""
-    out: pathlib.Path = pathlib.Path("fig4")
-    """Folder of the trainings."""
-    k: int = 5
-    """Epochs between two related models."""
-    output: pathlib.Path | None = None
-    """Folder of the result, by default benchmarks/results/audio_windows/<preset>."""
-
-
 def main(options: Options) -> None:
-    setting = PRESETS[options.preset]["audio"]
-    data = load_dataset(setting.data, limit=setting.limit, rate=RATE)
-    trained("audio", setting, options.out / options.preset / "audio", data)
-    epochs = setting.recipe.epochs
-    folder = (options.out / options.preset / "audio").absolute()
+    settings = SETTINGS[options.preset]
+    domain, training = settings.audio, settings.audio.training
+    folder = options.results / "audio_windows" / options.preset
+    pieces = Pieces(folder, options.models / options.preset, options.preset, {"settings": as_json(settings)})
+    data = training.read()
+    training.train(pieces, data)
     boxes = [
-        zest.from_checkpoint(load_checkpoint(epoch_folder(folder / f"seed-{seed}", epoch)), label=f"{seed} at {epoch}")
-        for seed in setting.seeds
-        for epoch in (epochs - options.k, epochs)
+        zest.from_checkpoint(load_checkpoint(training.checkpoint(pieces, seed, epoch)), label=f"{seed} at {epoch}")
+        for seed in training.seeds
+        for epoch in (training.epochs - settings.k, training.epochs)
     ]
-    rows = []
-    for (segmenter, settings), fill in itertools.product(CUTS, options.fills):
-        if 2 * math.prod(settings.values()) > setting.n_samples:
-            note(f"{segmenter} {settings} left out: {setting.n_samples} masks are too few for it")
-            continue
+
+    def measured(segmenter: str, cut: dict[str, int]) -> dict[str, Any]:
         probes = zest.audio_probes(
             data.inputs,
-            setting.n_references,
-            setting.n_samples,
+            domain.n_references,
+            domain.n_samples,
             rate=RATE,
             segmenter=segmenter,
-            segmenter_settings=settings,
-            fill=fill,
+            segmenter_settings=cut,
         )
-        signatures = zest.sign_many(boxes, probes, progress=True)
-        rows.append({"segmenter": segmenter, **settings, "fill": fill, "queries": probes.n_queries, **seen(signatures)})
-        print(rows[-1], flush=True)
+        return {"queries": probes.n_queries, **seen(zest.sign_many(boxes, probes, progress=True))}
+
+    for segmenter, cut in CUTS:
+        if 2 * math.prod(cut.values()) > domain.n_samples:
+            note(f"{segmenter} {cut} left out: {domain.n_samples} masks are too few for it")
+            continue
+        print(pieces.do(lambda segmenter=segmenter, cut=cut: measured(segmenter, cut), segmenter=segmenter, **cut))
     result = {
         "benchmark": "paper/audio_windows",
         "command": command("benchmarks.paper.audio_windows"),
         "environment": environment("flax"),
-        "references": setting.n_references,
-        "masks": setting.n_samples,
-        "seeds": setting.seeds,
-        "k": options.k,
-        "cuts": rows,
+        "references": domain.n_references,
+        "masks": domain.n_samples,
+        "seeds": training.seeds,
+        "k": settings.k,
+        "cuts": pieces.lines,
     }
-    output = options.output or RESULTS / "audio_windows" / options.preset
-    write("audio_windows", result, output / "result.json")
+    write("audio_windows", result, folder / "result.json")
 
 
 def seen(signatures: list[zest.Signature]) -> dict[str, Any]:

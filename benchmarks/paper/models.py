@@ -22,6 +22,7 @@ class Training:
     Attributes:
         name: of its folder.
         data: TFDS name.
+        rate: of sounds, in Hz.
         limit: of training data, the first ones; None for all.
         test_limit: of the test data.
         model: name in the registry.
@@ -32,6 +33,7 @@ class Training:
 
     name: str = "base"
     data: str = "cifar10"
+    rate: int | None = None
     limit: int | None = None
     test_limit: int | None = None
     model: str = "resnet20"
@@ -47,8 +49,8 @@ class Training:
     def read(self, split: str = "train") -> Dataset:
         """Its data."""
         if split == "train":
-            return load_dataset(self.data, limit=self.limit)
-        return load_dataset(self.data, split=known_dataset(self.data).test, limit=self.test_limit)
+            return load_dataset(self.data, limit=self.limit, rate=self.rate)
+        return load_dataset(self.data, split=known_dataset(self.data).test, limit=self.test_limit, rate=self.rate)
 
     def folder(self, pieces: Pieces, seed: int) -> pathlib.Path:
         """Where the run of a seed lies."""

@@ -17,6 +17,7 @@ from zest_jax.cli.console import in_words_of_the_command_line, note, tidy_warnin
 from zest_jax.cli.distance import Distance
 from zest_jax.cli.export import Export
 from zest_jax.cli.files import UsageError
+from zest_jax.cli.paper import Paper
 from zest_jax.cli.probes import Probes
 from zest_jax.cli.reuse import Reuse
 from zest_jax.cli.show import Show
@@ -59,6 +60,7 @@ Command = (
     | Annotated[Export, tyro.conf.subcommand("export")]
     | Annotated[Reuse, tyro.conf.subcommand("reuse")]
     | Annotated[Zoo, tyro.conf.subcommand("zoo")]
+    | Annotated[Paper, tyro.conf.subcommand("paper")]
 )
 _STYLE = (tyro.conf.OmitSubcommandPrefixes, tyro.conf.OmitArgPrefixes, tyro.conf.FlagCreatePairsOff)
 

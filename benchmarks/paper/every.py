@@ -1,0 +1,37 @@
+"""All figures and tables of the paper, in order, and the page that tells what came out.
+
+    python -m benchmarks.paper.every --preset small
+
+Measures what is missing and rebuilds docs/reproduction.md from the results of all presets. `zest paper` is the same.
+"""
+
+import tyro
+
+from benchmarks.paper import fig2_related, fig3_references, fig4_text_audio, fig5_extraction, sec43_agreement
+from benchmarks.paper.experiment import Experiment, Options, run
+from benchmarks.paper.page import rebuild
+
+EXPERIMENTS: tuple[Experiment, ...] = (
+    fig2_related.EXPERIMENT,
+    fig3_references.EXPERIMENT,
+    sec43_agreement.EXPERIMENT,
+    fig4_text_audio.EXPERIMENT,
+    fig5_extraction.EXPERIMENT,
+)
+
+
+def run_all(names: tuple[str, ...], options: Options) -> bool:
+    """Run the experiments of these names, all for none, and rebuild the page; whether all of them came to an end."""
+    known = [experiment.name for experiment in EXPERIMENTS]
+    if unknown := [name for name in names if name not in known]:
+        raise ValueError(f"no experiment is called {', '.join(unknown)}; there are {', '.join(known)}")
+    done = True
+    for experiment in EXPERIMENTS:
+        if not names or experiment.name in names:
+            done = run(experiment, options) is not None and done
+    rebuild(EXPERIMENTS, options.results)
+    return done
+
+
+if __name__ == "__main__":
+    run_all((), tyro.cli(Options, description=__doc__))
