@@ -128,10 +128,10 @@ class TestModelDiff:
     def test_the_objective_by_hand(self):
         # Moved by 5 and by 0; the two are 5 apart, in two of four ordered pairs.
         outputs, before = jnp.array([[3.0, 4.0], [0.0, 0.0]]), jnp.zeros((2, 2))
-        assert float(_apart_and_diverse(2.0)(outputs, before)) == pytest.approx(2.5 + 2 * 2.5, abs=1e-4)
+        assert float(jax.jit(_apart_and_diverse(2.0))(outputs, before)) == pytest.approx(2.5 + 2 * 2.5, abs=1e-4)
 
     def test_the_objective_has_a_gradient_where_nothing_has_moved(self):
-        gradient = jax.grad(_apart_and_diverse(1.0))(jnp.zeros((3, 2)), jnp.zeros((3, 2)))
+        gradient = jax.jit(jax.grad(_apart_and_diverse(1.0)))(jnp.zeros((3, 2)), jnp.zeros((3, 2)))
         assert jnp.isfinite(gradient).all()
 
     def test_the_order_of_classes_and_their_number_do_not_matter(self):
@@ -187,7 +187,7 @@ class TestIPGuard:
         logits = jnp.array([[5.0, 1.0, 7.0], [2.0, 6.0, 1.0]])
         labels, targets, margin = jnp.array([0, 0]), jnp.array([1, 1]), jnp.array([3.0, 3.0])
         # First: 5 - 1 + 3, and 7 - 5; second: 2 - 6 + 3 and 1 - 2 are both below 0.
-        assert float(_near(logits, labels, targets, margin)) == pytest.approx(-(7 + 2))
+        assert float(jax.jit(_near)(logits, labels, targets, margin)) == pytest.approx(-(7 + 2))
 
     def test_points_cross_the_boundary_and_stop_behind_it(self):
         # Between two classes of a linear model, which lies where both values are equal.
@@ -226,10 +226,11 @@ class TestIPGuard:
         assert set(targets.tolist()) == {0, 1, 2}
 
     def test_the_objective_on_probabilities_is_that_on_logits(self):
-        logits = jnp.asarray(np.random.default_rng(0).normal(size=(5, 4)) * 3, jnp.float32)
-        given = logits.argmax(1), (logits.argmax(1) + 1) % 4, jnp.full(5, 0.5)
-        of_logits = jax.value_and_grad(_near)(logits, *given)
-        of_probabilities = jax.value_and_grad(lambda z: _near_by_probabilities(jax.nn.softmax(z), *given))(logits)
+        logits = (np.random.default_rng(0).normal(size=(5, 4)) * 3).astype(np.float32)
+        given = logits.argmax(1), (logits.argmax(1) + 1) % 4, np.full(5, 0.5, np.float32)
+        of_logits = jax.jit(jax.value_and_grad(_near))(logits, *given)
+        of_softmax = jax.value_and_grad(lambda z: _near_by_probabilities(jax.nn.softmax(z), *given))
+        of_probabilities = jax.jit(of_softmax)(logits)
         np.testing.assert_allclose(of_probabilities[0], of_logits[0], rtol=1e-5)
         np.testing.assert_allclose(of_probabilities[1], of_logits[1], atol=1e-5)
 

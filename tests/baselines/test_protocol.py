@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from tests.baselines.making import model, noise, on_the_host, quick
-from tests.making import M5, sounds, texts, untrained
+from tests.making import M5, sounds, texts
 from zest_jax.baselines import METHODS, Access, ModelDiff
-from zest_jax.blackbox import batches, from_callable, from_checkpoint, from_jax, from_texts
+from zest_jax.blackbox import batches, from_callable, from_jax, from_texts
 from zest_jax.errors import ModelOutputError
 from zest_jax.training import start_checkpoint
 
@@ -23,6 +23,11 @@ REMOTE = [
     if kind.name != "weight cosine"
 ]
 BEST = {"SAC-w": 0.0, "SAC-m": 0.0, "Zest": 0.0}
+
+
+@pytest.fixture(scope="module")
+def checkpoint():
+    return start_checkpoint(M5, sounds(), seed=0)
 
 
 def test_every_method_is_named_once_and_says_what_it_needs():
@@ -66,7 +71,7 @@ def test_scores_are_plain_numbers_and_the_same_seed_gives_the_same(method):
 
 @pytest.mark.parametrize("method", ASKING)
 def test_another_seed_asks_other_questions(method):
-    scores = {method.fingerprint(model(0), model(1), noise(), 10, seed=seed) for seed in range(5)}
+    scores = {method.fingerprint(model(0), model(1), noise(), 10, seed=seed) for seed in range(3)}
     assert len(scores) > 1
 
 
@@ -137,11 +142,11 @@ def test_a_model_of_texts_is_not_asked_about_images(method):
 
 
 @pytest.mark.parametrize("method", ASKING)
-def test_only_black_boxes_are_asked(method):
+def test_only_black_boxes_are_asked(method, checkpoint):
     with pytest.raises(
         TypeError, match=f"{method.name} asks black boxes, got Checkpoint; wrap the model with from_checkpoint"
     ):
-        method.prepare(untrained(), noise(), 20)
+        method.prepare(checkpoint, noise(), 20)
     with pytest.raises(TypeError, match=f"{method.name} asks black boxes, got str"):
         method.prepare(model(0), noise(), 20).score("a name")
 
@@ -170,10 +175,10 @@ def test_methods_that_only_ask_work_on_texts(name):
 def test_every_method_works_on_sounds(kind):
     data = dataclasses.replace(sounds(60), rate=8000)
     method = kind() if kind.name == "Zest" else quick(kind)
-    first, second = (from_checkpoint(start_checkpoint(M5, data, seed=seed), label=f"M5 {seed}") for seed in (0, 1))
+    first, second = (model(seed, inputs=512) for seed in (0, 1))
     prepared = method.prepare(first, data, 12)
     assert prepared.score(first) == pytest.approx(BEST.get(kind.name, 1.0), abs=1e-6)
-    assert prepared.score(second) <= prepared.score(first) + 1e-6
+    assert prepared.score(second) < prepared.score(first)
 
 
 def test_no_warning_when_there_is_enough():

@@ -58,8 +58,8 @@ class ModelDiff(Method):
     Attributes:
         adversary: whose outputs the neighbours push apart, "suspect" or "victim".
         epsilon: how far neighbours are from inputs at most, in each pixel or sample.
-        steps: how many.
-        step: size of each.
+        steps: how many are made.
+        step: size of each, in each pixel or sample.
         diversity: how much it counts that the neighbours' outputs differ among themselves.
         scores: "as-is", the outputs as both models give them; "probabilities", their softmax where a model answers with logits.
 

