@@ -21,7 +21,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 import zest_jax as zest
-from benchmarks.paper.experiment import Experiment, Line, Options, Pieces, Verdict, run
+from benchmarks.paper.experiment import Experiment, Line, Options, Pieces, Preset, Verdict, run
 from benchmarks.paper.models import Training, signatures
 from zest_jax.data import Dataset
 from zest_jax.training import recipe
@@ -164,7 +164,7 @@ def training_of_sounds(**settings: Any) -> Training:
     return Training(name="audio", rate=RATE, model="m5", **settings)
 
 
-SETTINGS = {
+SETTINGS: dict[Preset, Settings] = {
     "smoke": Settings(
         text=Domain(
             training=Training(

@@ -21,6 +21,7 @@ import zest_jax as zest
 from benchmarks.paper.experiment import Experiment, Line, Options, Pieces, Verdict, run
 from benchmarks.paper.models import Training, base, pairs, signatures
 from zest_jax.baselines import IPGuard, Method, PredictionAgreement
+from zest_jax.blackbox.protocol import BlackBox
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -63,7 +64,7 @@ def measure(settings: Settings, pieces: Pieces) -> None:
     pieces.do(lambda: {"accuracy": training.train(pieces, data)}, what="accuracy")
     test = training.read("test")
 
-    def box(model: tuple[int, int]) -> zest.JaxBlackBox:
+    def box(model: tuple[int, int]) -> BlackBox:
         return zest.from_checkpoint(training.checkpoint(pieces, *model), label="{} at {}".format(*model))
 
     def agreements(method: Method, size: int, victim: tuple[int, int], suspects: list[tuple[int, int]]) -> Line:

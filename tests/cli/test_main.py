@@ -225,3 +225,9 @@ def test_a_real_process_keeps_stdout_for_the_result(session):
 def test_main_returns_and_does_not_exit():
     assert main(["sign", "--help"]) == 0
     assert main(["sign"]) == 2
+
+
+def test_the_paper_is_measured_in_a_clone_of_the_repository(zest, here):
+    code, _, err = zest("paper", "all")
+    assert code == 2
+    assert "zest paper runs in a clone of the repository, where benchmarks/paper is" in err
