@@ -58,21 +58,18 @@ def demo() -> str:
 
 def domains() -> str:
     """Figure 4: related and unrelated models of texts and of sounds."""
-    result, speed = read("fig4/small/result.json"), read("speed/sign_text_audio/cpu.json")
+    result, speed = read("fig4_text_audio/small/result.json"), read("speed/sign_text_audio/cpu.json")
     lines = [
         "| | accuracy | related | unrelated | relative | signing / bare model |",
         "|---|---|---|---|---|---|",
     ]
-    for domain, model in (("text", "lstm"), ("audio", "m5")):
-        found = result["domains"][domain]
-        epochs = found["epochs"]
-        related = statistics.mean([line["related"] for line in epochs if line["related"]][-1])
-        unrelated = statistics.mean(epochs[-1]["unrelated"])
+    for domain, model, name in (("text", "lstm", "LSTM"), ("audio", "m5", "M5")):
+        found = result["verdicts"][f"{domain}: related below unrelated"]["numbers"]
         (timed,) = speed["models"][model].values()
         lines.append(
-            f"| {'LSTM' if model == 'lstm' else 'M5'} on `{result['settings'][domain]['data']}` "
-            f"| {min(found['accuracy']):.1%} to {max(found['accuracy']):.1%} | {related:.4f} | {unrelated:.4f} "
-            f"| {found['relative at the last epoch']:.2f} | {ratio(timed['seconds'], 'sign', 'bare')} |"
+            f"| {name} on `{found['data']}` | {min(found['accuracy']):.1%} to {max(found['accuracy']):.1%} "
+            f"| {found['related']:.4f} | {found['unrelated']:.4f} | {found['relative']:.2f} "
+            f"| {ratio(timed['seconds'], 'sign', 'bare')} |"
         )
     return "\n".join(lines) + "\n"
 

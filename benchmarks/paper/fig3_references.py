@@ -20,9 +20,10 @@ from matplotlib.figure import Figure
 import zest_jax as zest
 from benchmarks.paper.experiment import Experiment, Line, Options, Pieces, Verdict, run
 from benchmarks.paper.models import Training, base, signatures
+from benchmarks.paper.plots import RELATED, band
 from zest_jax.solving import SolveSettings, solve
 
-COLOURS = {"half": "#D55E00", "late": "#0072B2"}
+COLOURS = {"half": "#CC79A7", "late": RELATED}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -159,9 +160,7 @@ def draw(settings: Settings, lines: list[Line]) -> dict[str, Figure]:
         for pair, (early, late) in settings.pairs.items():
             _, means, spreads = curves(lines, what, pair)
             for panel, values in zip(panels, (means, spreads), strict=True):
-                mean, spread = values.mean(0), values.std(0)
-                panel.plot(numbers, mean, marker="o", color=COLOURS[pair], label=f"epochs {early} and {late}")
-                panel.fill_between(numbers, mean - spread, mean + spread, color=COLOURS[pair], alpha=0.2, linewidth=0)
+                band(panel, numbers, values, color=COLOURS[pair], label=f"epochs {early} and {late}")
         for panel, title in zip(panels, ("mean", "standard deviation over draws"), strict=True):
             panel.set_xscale("log", base=2)
             panel.set_xticks(numbers, list(map(str, numbers)))

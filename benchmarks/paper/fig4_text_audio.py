@@ -18,11 +18,11 @@ from typing import Any
 import numpy as np
 import tyro
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
 
 import zest_jax as zest
 from benchmarks.paper.experiment import Experiment, Line, Options, Pieces, Preset, Verdict, run
 from benchmarks.paper.models import Training, signatures
+from benchmarks.paper.plots import RELATED, UNRELATED, band, over_epochs
 from zest_jax.data import Dataset
 from zest_jax.training import recipe
 
@@ -142,20 +142,14 @@ def draw(settings: Settings, lines: list[Line]) -> dict[str, Figure]:
     for panel, name, title in zip(figure.subplots(1, 2), settings.domains, ("texts, LSTM", "sounds, M5"), strict=True):
         epochs = next(line["epochs"] for line in lines if line["what"] == "distances" and line["domain"] == name)
         for kind, label, marker, color in (
-            ("unrelated", "unrelated (two seeds)", "s", "#D55E00"),
-            ("related", f"related (epochs t and t + {settings.k})", "o", "#0072B2"),
+            ("unrelated", "unrelated (two seeds)", "s", UNRELATED),
+            ("related", f"related (epochs t and t + {settings.k})", "o", RELATED),
         ):
             there = [line for line in epochs if line[kind]]
-            values = np.array([line[kind] for line in there])
-            mean, spread = values.mean(axis=1), values.std(axis=1)
-            places = [line["epoch"] for line in there]
-            panel.plot(places, mean, marker=marker, color=color, label=label)
-            panel.fill_between(places, mean - spread, mean + spread, color=color, alpha=0.2, linewidth=0)
-        panel.xaxis.set_major_locator(MaxNLocator(integer=True))
-        panel.set_xlabel("epoch t")
-        panel.set_ylabel("Zest distance (cosine)")
+            values = np.array([line[kind] for line in there]).T
+            band(panel, [line["epoch"] for line in there], values, color=color, label=label, marker=marker)
+        over_epochs(panel, "epoch t", "cosine")
         panel.set_title(title)
-        panel.set_ylim(bottom=0)
         panel.legend(fontsize=9, loc="center right")
     return {"figure.png": figure}
 

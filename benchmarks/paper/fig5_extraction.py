@@ -16,11 +16,11 @@ import pathlib
 import numpy as np
 import tyro
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
 
 import zest_jax as zest
 from benchmarks.paper.experiment import Experiment, Line, Options, Pieces, Verdict, run
 from benchmarks.paper.models import Training, base, pairs, signatures
+from benchmarks.paper.plots import RELATED, UNRELATED, band, over_epochs
 from zest_jax.data import Dataset
 from zest_jax.reuse import extract
 from zest_jax.training import load_checkpoint
@@ -146,16 +146,11 @@ def draw(settings: Settings, lines: list[Line]) -> dict[str, Figure]:
     panels = figure.subplots(1, 3)
     for panel, metric in zip(panels, METRICS, strict=True):
         values = np.array([[line[metric][str(epoch)] for epoch in settings.epochs] for line in curves])
-        mean, spread = values.mean(0), values.std(0)
-        panel.plot(settings.epochs, mean, marker="o", color="#0072B2", label="victim and copy")
-        panel.fill_between(settings.epochs, mean - spread, mean + spread, color="#0072B2", alpha=0.2, linewidth=0)
+        band(panel, settings.epochs, values, color=RELATED, label="victim and copy")
         others = np.array(unrelated[metric])
-        panel.axhline(others.mean(), color="#D55E00", label="unrelated, at the end")
-        panel.axhspan(others.min(), others.max(), color="#D55E00", alpha=0.2, linewidth=0)
-        panel.xaxis.set_major_locator(MaxNLocator(integer=True))
-        panel.set_xlabel("epoch of the copy")
-        panel.set_ylabel(f"Zest distance ({metric})")
-        panel.set_ylim(bottom=0)
+        panel.axhline(others.mean(), color=UNRELATED, label="unrelated, at the end")
+        panel.axhspan(others.min(), others.max(), color=UNRELATED, alpha=0.2, linewidth=0)
+        over_epochs(panel, "epoch of the copy", metric)
     panels[0].legend(fontsize=9)
     return {"figure.png": figure}
 

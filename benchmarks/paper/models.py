@@ -91,12 +91,12 @@ def base(preset: Preset) -> Training:
     narrow = dataclasses.replace(paper, batch_size=64)
     if preset == "small":
         return Training(
-            limit=3000,
+            limit=1500,
             test_limit=1000,
             model="resnet8",
             options={"width": 0.5},
             recipe=narrow.lasting(60),
-            seeds=(0, 1, 2, 3),
+            seeds=(0, 1, 2),
         )
     return Training(
         limit=128, test_limit=64, model="resnet8", options={"width": 0.25}, recipe=narrow.lasting(8), seeds=(0, 1)

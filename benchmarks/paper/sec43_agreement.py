@@ -20,6 +20,7 @@ from matplotlib.figure import Figure
 import zest_jax as zest
 from benchmarks.paper.experiment import Experiment, Line, Options, Pieces, Verdict, run
 from benchmarks.paper.models import Training, base, pairs, signatures
+from benchmarks.paper.plots import RELATED, UNRELATED
 from zest_jax.baselines import IPGuard, Method, PredictionAgreement
 from zest_jax.blackbox.protocol import BlackBox
 
@@ -153,7 +154,7 @@ def draw(settings: Settings, lines: list[Line]) -> dict[str, Figure]:
     found = scores(lines)
     figure = Figure(figsize=(3.4 * len(found), 3.6), dpi=130, layout="constrained")
     for panel, (name, of) in zip(figure.subplots(1, len(found)), found.items(), strict=True):
-        for place, (kind, color) in enumerate((("related", "#0072B2"), ("unrelated", "#D55E00"))):
+        for place, (kind, color) in enumerate((("related", RELATED), ("unrelated", UNRELATED))):
             values = -of[kind] if name == "Zest" else 100 * of[kind]
             shift = np.linspace(-0.25, 0.25, len(values))
             panel.plot(place + shift, values, ".", color=color, alpha=0.6)
@@ -173,7 +174,9 @@ EXPERIMENT = Experiment(
     "41.92 (+-2.82)% and 35.23 (+-2.60)%",
     settings={
         "smoke": Settings(training=base("smoke"), sizes=(16, 32), draws=2, steps=20, n_references=2, n_samples=60),
-        "small": Settings(training=base("small"), sizes=(128, 1000), draws=5, n_references=32, n_samples=200),
+        "small": Settings(
+            training=base("small"), sizes=(128, 1000), draws=3, steps=100, n_references=32, n_samples=200
+        ),
         "paper": Settings(training=base("paper")),
     },
     measure=measure,
