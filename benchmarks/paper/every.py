@@ -7,7 +7,14 @@ Measures what is missing and rebuilds docs/reproduction.md from the results of a
 
 import tyro
 
-from benchmarks.paper import fig2_related, fig3_references, fig4_text_audio, fig5_extraction, sec43_agreement
+from benchmarks.paper import (
+    appendix_b_alignment,
+    fig2_related,
+    fig3_references,
+    fig4_text_audio,
+    fig5_extraction,
+    sec43_agreement,
+)
 from benchmarks.paper.experiment import Experiment, Options, run
 from benchmarks.paper.page import rebuild
 
@@ -17,6 +24,7 @@ EXPERIMENTS: tuple[Experiment, ...] = (
     sec43_agreement.EXPERIMENT,
     fig4_text_audio.EXPERIMENT,
     fig5_extraction.EXPERIMENT,
+    appendix_b_alignment.EXPERIMENT,
 )
 
 

@@ -1,0 +1,159 @@
+"""Appendix B: class alignment undoes a permutation of the labels, and matches models with different numbers of classes.
+
+    python -m benchmarks.paper.appendix_b_alignment --preset small
+
+Claim: (1) the classes of two CIFAR-10 models, of which one was trained with randomly swapped labels, are always matched rightly;
+(2) models with 1,000 and 102 or 120 classes are matched to the classes that they share.
+Models: those of Figure 2. (1) The labels of the last model of one seed are permuted, and it is aligned with itself, with itself
+at half of its training, and with the last models of the other seeds; several permutations. (2) The last model is transferred to
+some of its classes, with a new head, and aligned with the model it comes from.
+Expected: every class of a related model is matched rightly, greedily and optimally; across seeds and after a transfer most are.
+Hardware and time: `small` a few minutes on two cores, beside the trainings of Figure 2.
+"""
+
+import dataclasses
+
+import numpy as np
+import tyro
+from matplotlib.figure import Figure
+
+import zest_jax as zest
+from benchmarks.paper.experiment import Experiment, Line, Options, Pieces, Verdict, run
+from benchmarks.paper.models import Training, base, signatures
+from benchmarks.paper.plots import RELATED, UNRELATED
+from zest_jax.data import Dataset
+from zest_jax.data.subsets import of_classes
+from zest_jax.reuse import transfer
+from zest_jax.training import Recipe, load_checkpoint, recipe
+
+METHODS = ("greedy", "rowwise", "optimal")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Settings:
+    """Sizes.
+
+    Attributes:
+        training: of the models.
+        permutations: of the labels, of each seed's model.
+        classes: that a model is transferred to.
+        recipe: of the transfer.
+        n_references, n_samples: of the probes.
+    """
+
+    training: Training
+    permutations: int = 5
+    classes: tuple[int, ...] = (2, 3, 4, 5, 6)
+    recipe: Recipe = dataclasses.field(default_factory=lambda: recipe("fine-tune"))
+    n_references: int = 128
+    n_samples: int = 1000
+
+
+def measure(settings: Settings, pieces: Pieces) -> None:
+    training = settings.training
+    data = training.read()
+    pieces.do(lambda: {"accuracy": training.train(pieces, data)}, what="accuracy")
+    probes = zest.image_probes(data.inputs, settings.n_references, settings.n_samples)
+    for seed in training.seeds:
+        pieces.do(lambda seed=seed: permuted(settings, pieces, probes, seed), what="permuted", seed=seed)
+    for seed in training.seeds:
+        pieces.do(lambda seed=seed: transferred(settings, pieces, probes, data, seed), what="transferred", seed=seed)
+
+
+def permuted(settings: Settings, pieces: Pieces, probes: zest.ProbeSet, seed: int) -> Line:
+    """Share of classes that are matched rightly, by what the permuted model is aligned with, and by method."""
+    training = settings.training
+    models = {(other, training.epochs): "another seed" for other in training.seeds}
+    models |= {(seed, training.epochs // 2): "half trained", (seed, training.epochs): "itself"}
+    names = {model: "{}-{}-{}".format(training.name, *model) for model in models}
+    made = signatures(pieces, probes, {name: training.checkpoint(pieces, *model) for model, name in names.items()})
+    rng = np.random.default_rng(seed)
+    found: dict[str, dict[str, list[float]]] = {}
+    for _ in range(settings.permutations):
+        order = rng.permutation(made[names[seed, training.epochs]].n_classes)
+        # Permuted outputs give a signature with permuted columns.
+        thief = made[names[seed, training.epochs]].select_classes(order)
+        for model, what in models.items():
+            for method in METHODS:
+                alignment = zest.align(made[names[model]], thief, method=method)
+                right = order[alignment.b_classes] == alignment.a_classes
+                found.setdefault(what, {}).setdefault(method, []).append(float(right.mean()))
+    return {"right": found}
+
+
+def transferred(settings: Settings, pieces: Pieces, probes: zest.ProbeSet, data: Dataset, seed: int) -> Line:
+    """Share of the classes of a transferred model that are matched with themselves."""
+    training = settings.training
+    fewer = of_classes(data, settings.classes, relabel=True)
+    victim = load_checkpoint(training.checkpoint(pieces, seed, training.epochs))
+    folder = (pieces.models / f"{training.name}-transferred" / f"of-seed-{seed}").absolute()
+    transfer(victim, fewer, settings.recipe, seed=seed, folder=folder, progress=True)
+    names = f"{training.name}-{seed}-{training.epochs}", f"{training.name}-{seed}-transferred"
+    made = signatures(pieces, probes, {names[0]: training.checkpoint(pieces, seed, training.epochs), names[1]: folder})
+    a, b = (made[name] for name in names)
+    assert a.class_names is not None
+    assert b.class_names is not None
+    found = {}
+    for method in METHODS:
+        alignment = zest.align(a, b, method=method)
+        pairs = zip(alignment.a_classes, alignment.b_classes, strict=True)
+        found[method] = float(np.mean([a.class_names[i] == b.class_names[j] for i, j in pairs]))
+    return {"right": found}
+
+
+def shares(lines: list[Line]) -> dict[str, dict[str, np.ndarray]]:
+    """By what is aligned and by method: the share of right matches, over seeds and permutations."""
+    found: dict[str, dict[str, np.ndarray]] = {}
+    of_permuted = [line["right"] for line in lines if line["what"] == "permuted"]
+    for what in ("itself", "half trained", "another seed"):
+        found[what] = {method: np.concatenate([line[what][method] for line in of_permuted]) for method in METHODS}
+    of_transferred = [line["right"] for line in lines if line["what"] == "transferred"]
+    found["fewer classes"] = {method: np.array([line[method] for line in of_transferred]) for method in METHODS}
+    return found
+
+
+def judge(settings: Settings, lines: list[Line]) -> dict[str, Verdict]:
+    found = {}
+    for what, by_method in shares(lines).items():
+        means = {method: float(values.mean()) for method, values in by_method.items()}
+        found[f"classes matched rightly ({what})"] = Verdict(
+            holds=means["greedy"] == 1,
+            text=", ".join(
+                f"{method} {values.mean():.1%} (+-{values.std():.1%})" for method, values in by_method.items()
+            ),
+            numbers=means,
+        )
+    return found
+
+
+def draw(settings: Settings, lines: list[Line]) -> dict[str, Figure]:
+    figure = Figure(figsize=(7, 3.6), dpi=130, layout="constrained")
+    panel = figure.subplots()
+    found = shares(lines)
+    for i, (method, color) in enumerate(zip(METHODS, (RELATED, "#56B4E9", UNRELATED), strict=True)):
+        means = [100 * by_method[method].mean() for by_method in found.values()]
+        spreads = [100 * by_method[method].std() for by_method in found.values()]
+        panel.bar(np.arange(len(found)) + 0.27 * (i - 1), means, 0.25, yerr=spreads, color=color, label=method)
+    panel.set_xticks(range(len(found)), found)
+    panel.set_ylabel("classes matched rightly, %")
+    figure.legend(loc="outside right center", fontsize=9)
+    return {"figure.png": figure}
+
+
+EXPERIMENT = Experiment(
+    name="appendix_b_alignment",
+    title="Appendix B: class alignment",
+    claim="Alignment undoes a permutation of the labels, and matches what classes models share that have different numbers.",
+    paper="always right for permuted labels; 1,000 classes matched with 102 and 120",
+    settings={
+        "smoke": Settings(training=base("smoke"), permutations=2, n_references=2, n_samples=60),
+        "small": Settings(training=base("small"), n_references=16, n_samples=200),
+        "paper": Settings(training=base("paper")),
+    },
+    measure=measure,
+    judge=judge,
+    draw=draw,
+)
+
+if __name__ == "__main__":
+    run(EXPERIMENT, tyro.cli(Options, description=__doc__))
