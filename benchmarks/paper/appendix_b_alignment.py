@@ -146,8 +146,16 @@ EXPERIMENT = Experiment(
     claim="Alignment undoes a permutation of the labels, and matches what classes models share that have different numbers.",
     paper="always right for permuted labels; 1,000 classes matched with 102 and 120",
     settings={
-        "smoke": Settings(training=base("smoke"), permutations=2, n_references=2, n_samples=60),
-        "small": Settings(training=base("small"), n_references=16, n_samples=200),
+        "smoke": Settings(
+            training=base("smoke"),
+            permutations=2,
+            recipe=dataclasses.replace(recipe("fine-tune"), batch_size=16),
+            n_references=2,
+            n_samples=60,
+        ),
+        "small": Settings(
+            training=base("small"), recipe=recipe("fine-tune").lasting(5), n_references=16, n_samples=200
+        ),
         "paper": Settings(training=base("paper")),
     },
     measure=measure,
