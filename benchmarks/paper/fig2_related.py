@@ -6,7 +6,7 @@ Claim (section 4.2, Appendices D and G): the distance of related models (epochs 
 seeds), the more so the longer they are trained; it grows with k; cosine, l1 and l2 agree. Paper, CIFAR-10, k = 5: related closer
 in 99.27 (+-0.19)% of the epochs; relative distances 0.0035, 0.0070, 0.0120 and 0.0630 for k = 1, 10, 20, 50, unrelated 0.995.
 Models: ResNet20 on CIFAR-10, 200 epochs, 5 seeds in `paper`; `small`: a narrow ResNet8 on 1,500 images, 60 epochs, 3 seeds.
-Expected: all of these orderings, from a third of the training on.
+Expected: the mean of the related below that of the unrelated from a third of the training on, for every k and metric.
 Hardware and time: `small` about 20 minutes on two cores, most of it training, which Figures 3 and 5 share.
 """
 
@@ -113,23 +113,24 @@ def judge(settings: Settings, lines: list[Line]) -> dict[str, Verdict]:
         }
         related = [line for line in lines if line["what"] == "related" and line["metric"] == metric]
         floor = float(np.mean(unrelated[max(unrelated)]))
-        by_k, nearer = {}, {}
+        by_k, nearer, below = {}, {}, {}
         for k in settings.ks:
             of_k = [line for line in related if line["k"] == k]
-            if not of_k:
-                continue
-            # Of a large k, all pairs may begin before a third of the training.
-            late = [line for line in of_k if line["t"] >= last / 3 or line["t"] == last - k]
-            closer = [np.array(line["distances"])[:, None] < np.array(unrelated[line["t"]]) for line in late]
-            nearer[k] = float(np.mean(np.concatenate(closer)))
-            by_k[k] = float(np.mean(late[-1]["distances"])) / floor
-        numbers = {"closer": nearer, "relative at the end": by_k, "unrelated at the end": floor}
+            late = [line for line in of_k if line["t"] >= last / 3]
+            if of_k:
+                by_k[k] = float(np.mean(of_k[-1]["distances"])) / floor
+            # All pairs of a large k may begin earlier.
+            if late:
+                closer = [np.array(line["distances"])[:, None] < np.array(unrelated[line["t"]]) for line in late]
+                nearer[k] = float(np.mean(np.concatenate(closer)))
+                below[k] = all(np.mean(line["distances"]) < np.mean(unrelated[line["t"]]) for line in late)
         found[f"related below unrelated ({metric})"] = Verdict(
-            holds=all(share == 1 for share in nearer.values()),
-            text=f"closer in {nearer.get(5, min(nearer.values())):.1%} of pairs for k = 5 from a third of the training on ("
-            + ", ".join(f"k = {k}: {share:.1%}" for k, share in nearer.items())
-            + ")",
-            numbers=numbers,
+            holds=all(below.values()),
+            text="on average at every epoch from a third of the training on; closer in "
+            + ", ".join(f"{share:.1%} (k = {k})" for k, share in nearer.items())
+            + " of the pairs"
+            + "".join(f"; no pair of k = {k} begins so late" for k in settings.ks if k not in nearer),
+            numbers={"closer": nearer, "relative at the end": by_k, "unrelated at the end": floor},
         )
         values = list(by_k.values())
         found[f"grows with k ({metric})"] = Verdict(
