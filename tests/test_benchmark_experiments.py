@@ -2,13 +2,15 @@
 
 import dataclasses
 import json
+import shutil
 
 import pytest
 
-from benchmarks.paper import every, models
+import zest_jax as zest
+from benchmarks.paper import every, fig2_related, fig5_extraction, models
 from benchmarks.paper.experiment import Experiment, Options, OutOfTimeError, Pieces, Verdict, run
 from benchmarks.paper.page import page
-from tests.making import striped
+from tests.making import sounds, striped, texts
 
 CONFIG = {"settings": {"size": 3}}
 
@@ -53,12 +55,35 @@ class TestPieces:
         assert "the settings of fig (smoke) have changed" in capsys.readouterr().err
         assert pieces({"settings": {"size": 4}}).lines == []
 
+    def test_results_of_other_settings_go(self, pieces, tmp_path):
+        pieces()
+        (tmp_path / "fig" / "smoke" / "result.json").write_text("{}")
+        pieces()
+        assert (tmp_path / "fig" / "smoke" / "result.json").exists()
+        pieces({"settings": {"size": 4}})
+        assert not (tmp_path / "fig" / "smoke" / "result.json").exists()
+
+    def test_lines_of_other_models_are_forgotten(self, pieces, capsys):
+        first = pieces()
+        first.measured_on(["aa"], of="base")
+        first.do(lambda: {"value": 1}, what="a", seed=(0, 1))
+        again = pieces()
+        again.measured_on(["aa"], of="base")
+        assert again.do(lambda: {"value": 2}, what="a", seed=(0, 1))["value"] == 1
+        again.measured_on(["bb"], of="base")
+        assert "was measured on other models" in capsys.readouterr().err
+        assert again.do(lambda: {"value": 3}, what="a", seed=(0, 1))["value"] == 3
+
+    def test_what_is_no_number_is_refused(self, pieces):
+        with pytest.raises(ValueError, match="Out of range float"):
+            pieces().do(lambda: {"value": float("nan")}, what="a")
+
     def test_time_ends_between_pieces(self, pieces):
-        late = pieces(minutes=0)
+        late = pieces(until=0)
         with pytest.raises(OutOfTimeError):
             late.do(lambda: {"value": 1}, seed=0)
         pieces().do(lambda: {"value": 1}, seed=0)
-        assert pieces(minutes=0).do(lambda: {"value": 2}, seed=0)["value"] == 1
+        assert pieces(until=0).do(lambda: {"value": 2}, seed=0)["value"] == 1
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -123,18 +148,78 @@ class TestRunning:
             every.run_all(("fig99",), Options(results=tmp_path))
 
 
+def data_of(name, split="train", limit=None, rate=None):
+    """Small data in place of CIFAR-10, Debian's texts and spoken words."""
+    n = 128 if split == "train" else 32
+    if name == "debian_sections":
+        return texts(n)
+    if name == "espeak_commands":
+        return dataclasses.replace(sounds(n, samples=2000), rate=rate)
+    return striped(n, size=16, classes=8)
+
+
 def test_figures_run_from_training_to_the_page(tmp_path, monkeypatch):
-    """Preset smoke of what trains the models that others share, on a few small images."""
-    monkeypatch.setattr(
-        models,
-        "load_dataset",
-        lambda name, split="train", limit=None, rate=None: striped(128 if split == "train" else 32, size=16),
-    )
+    """Preset smoke of all figures, on data that need no download."""
+    monkeypatch.setattr(models, "load_dataset", data_of)
     options = Options(preset="smoke", models=tmp_path / "models", results=tmp_path / "results")
-    assert every.run_all(("fig2_related",), options)
-    result = json.loads((tmp_path / "results" / "fig2_related" / "smoke" / "result.json").read_text())
-    assert set(result["verdicts"]) >= {"related below unrelated (cosine)", "grows with k (l2)"}
+    assert every.run_all((), options)
+    for experiment in every.EXPERIMENTS:
+        folder = tmp_path / "results" / experiment.name / "smoke"
+        result = json.loads((folder / "result.json").read_text())
+        assert result["verdicts"]
+        assert all((folder / figure).stat().st_size > 1000 for figure in result["figures"])
     lines = (tmp_path / "results" / "fig2_related" / "smoke" / "lines.jsonl").read_text()
     assert every.run_all(("fig2_related",), options)
     assert (tmp_path / "results" / "fig2_related" / "smoke" / "lines.jsonl").read_text() == lines
     assert (tmp_path / "results" / "reproduction.md").read_text().startswith("# The paper, reproduced")
+
+
+def test_signatures_are_those_of_the_weights(tmp_path, monkeypatch):
+    """A model trained anew under the same name is signed anew."""
+    monkeypatch.setattr(models, "load_dataset", data_of)
+    training = models.base("smoke")
+    short = dataclasses.replace(training, recipe=training.recipe.lasting(1), seeds=(0,))
+    probes = zest.image_probes(data_of("cifar10").inputs, 2, 60)
+    found = []
+    for seed in (0, 1):
+        pieces = Pieces(tmp_path / f"fig{seed}" / "smoke", tmp_path / "models", "smoke", CONFIG)
+        again = dataclasses.replace(short, recipe=dataclasses.replace(short.recipe, learning_rate=0.01 * (1 + seed)))
+        again.train(pieces, data_of("cifar10"))
+        found.append(again.signatures(pieces, probes, [(0, 1)])[0, 1])
+        shutil.rmtree(again.folder(pieces, 0))
+    assert zest.distance(*found) > 1e-6
+
+
+class TestVerdicts:
+    """Lines that must not pass."""
+
+    def test_related_models_above_unrelated_ones(self):
+        settings = fig2_related.EXPERIMENT.settings["smoke"]
+        lines = [
+            {"what": kind, "metric": metric, "t": t, **more, "distances": [distance]}
+            for metric in fig2_related.METRICS
+            for t in settings.starts
+            for kind, more, distance in (
+                ("unrelated", {}, 0.5),
+                ("related", {"k": 1}, 0.6 if t == settings.starts[-2] else 0.1),
+                ("related", {"k": 2}, 0.2),
+            )
+            if kind == "unrelated" or t + more["k"] <= settings.training.epochs
+        ]
+        verdicts = fig2_related.judge(settings, lines)
+        assert not verdicts["related below unrelated (cosine)"].holds
+        assert "NOT at every epoch" in verdicts["related below unrelated (cosine)"].text
+
+    def test_copies_above_the_nearest_unrelated_model(self):
+        settings = fig5_extraction.EXPERIMENT.settings["smoke"]
+        first, last = str(settings.epochs[0]), str(settings.epochs[-1])
+        lines = [
+            {"what": "unrelated", **{metric: [0.4, 0.6] for metric in fig5_extraction.METRICS}},
+            *(
+                {"what": "distances", **{metric: {first: 0.9, last: end} for metric in fig5_extraction.METRICS}}
+                for end in (0.3, 0.41)
+            ),
+        ]
+        assert not fig5_extraction.judge(settings, lines)["extraction is seen (cosine)"].holds
+        lines[-1] |= {"cosine": {first: 0.9, last: 0.39}}
+        assert fig5_extraction.judge(settings, lines)["extraction is seen (cosine)"].holds

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import sys
+import warnings
 
 import jax
 import numpy as np
@@ -108,6 +109,12 @@ def test_texts_are_asked_as_strings(tmp_path):
     assert (box.takes_texts, box.settings["modality"], box.class_names) == (True, "text", ("cat", "dog", "owl", "ant"))
     probes = text_probes(texts, 3, 40)
     assert distance(sign(box, probes), sign(from_checkpoint(made), probes)) < 1e-5
+    with pytest.warns(UserWarning, match="1 of 2 texts of a batch .* more than the 7 tokens that model takes") as told:
+        box(["a good film with a good cast and a house", "an old house"])
+    assert len(told) == 1
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        box(["a good film with a good cast and a house"])
     with pytest.raises(ValueError, match="model takes texts; mean, std, value_range, layout and rate belong to images"):
         from_onnx(tmp_path / "model.onnx", mean=(0.5,))
 
@@ -120,8 +127,21 @@ def test_token_ids_without_a_tokenizer(tmp_path):
         from_onnx(path)
     found = onnx.load(path)
     found.metadata_props.add(key="tokenizer", value='{"version": "9"}')
+    found.metadata_props.add(key="zest_jax", value="0.0.0")
     with pytest.raises(FileFormatError, match="the stored tokenizer cannot be read"):
         from_onnx(found.SerializeToString())
+
+
+def test_words_of_other_exporters_are_not_believed(tmp_path):
+    path = export_onnx(checkpoint(), tmp_path / "model.onnx").path
+    found = onnx.load(path)
+    kept = [entry for entry in found.metadata_props if entry.key not in ("zest_jax", "modality")]
+    del found.metadata_props[:]
+    found.metadata_props.extend(kept)
+    for key, value in {"rate": "2", "modality": "text", "tokenizer": "{}"}.items():
+        found.metadata_props.add(key=key, value=value)
+    box = from_onnx(found.SerializeToString())
+    assert (box.spec.rate, box.takes_texts, "modality" in box.settings) == (None, False, False)
 
 
 def test_signatures_of_export_and_checkpoint_agree_without_flags(tmp_path):

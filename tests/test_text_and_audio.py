@@ -394,8 +394,19 @@ class TestMixUps:
         probes = zest.image_probes(
             np.random.default_rng(0).integers(0, 256, (4, 8, 8, 3), np.uint8), 2, 20, segmenter="grid"
         )
-        with pytest.raises(ValueError, match="takes sounds at 16,000 Hz, and the probes are images"):
+        with pytest.raises(ValueError, match="takes sounds at 16,000 Hz, and the probes are images; give it sounds"):
             zest.sign(zest.from_callable(lambda x: x, rate=16000), probes)
+
+    def test_a_model_of_sounds_and_texts(self, text_probes):
+        of_sounds = from_checkpoint(start_checkpoint(M5, dataclasses.replace(sounds(), rate=RATE), seed=0))
+        with pytest.raises(ValueError, match="m5 takes sounds at 8,000 Hz, and the probes are texts; give it sounds"):
+            zest.sign(of_sounds, text_probes)
+
+    def test_what_is_no_tokenizer(self):
+        with pytest.raises(
+            TypeError, match="a tokenizer is a `tokenizers.Tokenizer` of Hugging Face, .* got a function"
+        ):
+            zest.from_jax(lambda x: x, tokenizer=lambda text: text)
 
     def test_a_model_that_chooses_the_references(self):
         rng = np.random.default_rng(0)
@@ -403,7 +414,7 @@ class TestMixUps:
         of_sounds = zest.from_callable(lambda x: np.stack([x.max(1), x.min(1)], 1), rate=16000, label="listener")
         with pytest.raises(ValueError, match="listener takes sounds at 16,000 Hz, and the inputs are at 8,000 Hz"):
             zest.audio_probes(pool, 2, 40, rate=RATE, references="stratified", model=of_sounds)
-        with pytest.raises(ValueError, match="listener takes images or sounds, and the inputs are texts"):
+        with pytest.raises(ValueError, match="listener takes sounds at 16,000 Hz, and the inputs are texts"):
             zest.text_probes(REVIEWS, 2, 40, references="stratified", model=of_sounds)
         of_texts = zest.from_texts(lambda batch: [[1.0, 2.0]] * len(batch), label="reader")
         with pytest.raises(ValueError, match="reader takes texts, and the inputs are images"):

@@ -202,6 +202,7 @@ def _describe(model: "onnx.ModelProto", checkpoint: "Checkpoint", kind: str) -> 
     info = checkpoint.info
     texts = {
         "description": f"zest_jax {__version__}: {_SCALES[kind]} to logits; normalisation is part of the graph",
+        "zest_jax": __version__,
         "modality": kind,
         "fingerprint": checkpoint.fingerprint,
         "architecture": json.dumps(info.model.to_json()),

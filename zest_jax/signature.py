@@ -137,7 +137,10 @@ class Signature:
         if index.min() < 0 or index.max() >= n:
             raise ValueError(f"`references` holds {index.tolist()[:10]}; the signature has references 0 to {n - 1}")
         chosen = hashlib.sha256(f"{self.probe_hash} {index.tolist()}".encode()).hexdigest()
-        kept = self.preview is not None and self.preview.reference_index in index
+        places = [] if self.preview is None else np.flatnonzero(index == self.preview.reference_index)
+        preview = None
+        if self.preview is not None and len(places):
+            preview = self.preview._replace(reference_index=int(places[0]))
         return dataclasses.replace(
             self,
             weights=np.concatenate([self.of_reference(i) for i in index.tolist()]),
@@ -146,7 +149,7 @@ class Signature:
             variance=self.variance[index],
             intercept=None if self.intercept is None else self.intercept[index],
             probe_hash=chosen,
-            preview=self.preview if kept else None,
+            preview=preview,
         )
 
     def mean_r2(self) -> float:

@@ -52,7 +52,7 @@ class Settings:
 def measure(settings: Settings, pieces: Pieces) -> None:
     training = settings.training
     data = training.read()
-    pieces.do(lambda: {"accuracy": training.train(pieces, data)}, what="accuracy")
+    training.train(pieces, data)
     probes = zest.image_probes(data.inputs, settings.n_references, settings.n_samples)
     for seed in training.seeds:
         pieces.do(lambda seed=seed: permuted(settings, pieces, probes, seed), what="permuted", seed=seed)
@@ -65,17 +65,16 @@ def permuted(settings: Settings, pieces: Pieces, probes: zest.ProbeSet, seed: in
     training = settings.training
     models = {(other, training.epochs): "another seed" for other in training.seeds}
     models |= {(seed, training.epochs // 2): "half trained", (seed, training.epochs): "itself"}
-    names = {model: "{}-{}-{}".format(training.name, *model) for model in models}
-    made = signatures(pieces, probes, {name: training.checkpoint(pieces, *model) for model, name in names.items()})
+    made = training.signatures(pieces, probes, list(models))
     rng = np.random.default_rng(seed)
     found: dict[str, dict[str, list[float]]] = {}
     for _ in range(settings.permutations):
-        order = rng.permutation(made[names[seed, training.epochs]].n_classes)
+        order = rng.permutation(made[seed, training.epochs].n_classes)
         # Permuted outputs give a signature with permuted columns.
-        thief = made[names[seed, training.epochs]].select_classes(order)
+        thief = made[seed, training.epochs].select_classes(order)
         for model, what in models.items():
             for method in METHODS:
-                alignment = zest.align(made[names[model]], thief, method=method)
+                alignment = zest.align(made[model], thief, method=method)
                 right = order[alignment.b_classes] == alignment.a_classes
                 found.setdefault(what, {}).setdefault(method, []).append(float(right.mean()))
     return {"right": found}
@@ -88,9 +87,7 @@ def transferred(settings: Settings, pieces: Pieces, probes: zest.ProbeSet, data:
     victim = load_checkpoint(training.checkpoint(pieces, seed, training.epochs))
     folder = (pieces.models / f"{training.name}-transferred" / f"of-seed-{seed}").absolute()
     transfer(victim, fewer, settings.recipe, seed=seed, folder=folder, progress=True)
-    names = f"{training.name}-{seed}-{training.epochs}", f"{training.name}-{seed}-transferred"
-    made = signatures(pieces, probes, {names[0]: training.checkpoint(pieces, seed, training.epochs), names[1]: folder})
-    a, b = (made[name] for name in names)
+    a, b = signatures(pieces, probes, [training.checkpoint(pieces, seed, training.epochs), folder])
     assert a.class_names is not None
     assert b.class_names is not None
     found = {}

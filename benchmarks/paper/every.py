@@ -33,10 +33,10 @@ def run_all(names: tuple[str, ...], options: Options) -> bool:
     known = [experiment.name for experiment in EXPERIMENTS]
     if unknown := [name for name in names if name not in known]:
         raise ValueError(f"no experiment is called {', '.join(unknown)}; there are {', '.join(known)}")
-    done = True
+    until, done = options.deadline(), True
     for experiment in EXPERIMENTS:
-        if not names or experiment.name in names:
-            done = run(experiment, options) is not None and done
+        if done and (not names or experiment.name in names):
+            done = run(experiment, options, until=until) is not None
     rebuild(EXPERIMENTS, options.results)
     return done
 

@@ -6,6 +6,7 @@ Results lie in benchmarks/results/<name>/<preset>: config.json, lines.jsonl, res
 """
 
 import dataclasses
+import functools
 import json
 import pathlib
 import time
@@ -83,26 +84,26 @@ class Pieces:
     """
 
     def __init__(
-        self, folder: pathlib.Path, models: pathlib.Path, preset: Preset, config: Line, *, minutes: float | None = None
+        self, folder: pathlib.Path, models: pathlib.Path, preset: Preset, config: Line, *, until: float | None = None
     ) -> None:
-        self.folder, self.models, self.preset = folder, models, preset
-        self.until = None if minutes is None else time.monotonic() + 60 * minutes
+        self.folder, self.models, self.preset, self.until = folder, models, preset, until
         self._path = folder / "lines.jsonl"
         folder.mkdir(parents=True, exist_ok=True)
         stored = folder / "config.json"
-        if stored.exists() and json.loads(stored.read_text(encoding="utf-8"))["settings"] != config["settings"]:
-            # Lines of other settings say nothing about these.
-            note(f"the settings of {folder.parent.name} ({preset}) have changed: it is measured anew")
+        before = json.loads(stored.read_text(encoding="utf-8"))["settings"] if stored.exists() else None
+        if before != json.loads(json.dumps(config["settings"])):
+            # Lines and results of other settings say nothing about these.
+            if self._path.exists():
+                note(f"the settings of {folder.parent.name} ({preset}) have changed: it is measured anew")
             self._path.unlink(missing_ok=True)
-            stored.unlink()
-        if not stored.exists():
+            (folder / "result.json").unlink(missing_ok=True)
             with atomic_write(stored) as file:
                 file.write((json.dumps(config, indent=2) + "\n").encode())
         text = self._path.read_text(encoding="utf-8") if self._path.exists() else ""
         # A line that was being written when the run was killed has no end.
         self.lines: list[Line] = [json.loads(line) for line in text.splitlines(keepends=True) if line.endswith("\n")]
         if text and not text.endswith("\n"):
-            self._write("w", self.lines)
+            self._replace()
 
     def do(self, compute: Callable[[], Line], **key: Any) -> Line:
         """Measure one piece, unless it is measured already.
@@ -114,27 +115,49 @@ class Pieces:
         Raises:
             OutOfTimeError: it is missing, and there is no time left to measure it.
         """
+        key = json.loads(json.dumps(key))
         for line in self.lines:
             if all(line.get(name, ...) == value for name, value in key.items()):
                 return line
         self.check_time()
         began = time.monotonic()
-        found = {**key, **compute()}
-        line = {**json.loads(json.dumps(found)), "seconds": round(time.monotonic() - began, 2)}
-        self._write("a", [line])
+        found = json.loads(json.dumps({**key, **compute()}, allow_nan=False))
+        line = {**found, "seconds": round(time.monotonic() - began, 2), "on": _here()}
+        with self._path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(line) + "\n")
         self.lines.append(line)
         if line["seconds"] > 1:
             note(f"{self.folder.parent.name} {key}: {line['seconds']:.0f} s")
         return line
+
+    def measured_on(self, models: Sequence[str], of: str) -> None:
+        """Forget all lines if models of that name were others when they were measured: of other fingerprints."""
+        line = {"what": "models", "of": of, "fingerprints": list(models), "seconds": 0.0}
+        before = next((known for known in self.lines if known.get("what") == "models" and known["of"] == of), None)
+        if before is None:
+            self.lines.append(line)
+        elif before["fingerprints"] != line["fingerprints"]:
+            note(f"{self.folder.parent.name} ({self.preset}) was measured on other models: it is measured anew")
+            self.lines = [line]
+        else:
+            return
+        self._replace()
 
     def check_time(self) -> None:
         """Stop, if the run's minutes are over; long pieces ask between their parts."""
         if self.until is not None and time.monotonic() > self.until:
             raise OutOfTimeError
 
-    def _write(self, mode: str, lines: list[Line]) -> None:
-        with self._path.open(mode, encoding="utf-8") as file:
-            file.writelines(json.dumps(line) + "\n" for line in lines)
+    def _replace(self) -> None:
+        with atomic_write(self._path) as file:
+            file.write("".join(json.dumps(line) + "\n" for line in self.lines).encode())
+
+
+@functools.cache
+def _here() -> str:
+    """Device and commit, in a few words."""
+    found = environment()
+    return f"{found['device']}, {found['processor']}, {str(found['commit'])[:12]}"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -150,8 +173,12 @@ class Options:
     minutes: float | None = None
     """Stop between two pieces after so many minutes; the same command goes on."""
 
+    def deadline(self) -> float | None:
+        """When a run that begins now is to stop, on the clock of `time.monotonic`."""
+        return None if self.minutes is None else time.monotonic() + 60 * self.minutes
 
-def run(experiment: Experiment, options: Options) -> Mapping[str, Verdict] | None:
+
+def run(experiment: Experiment, options: Options, *, until: float | None = None) -> Mapping[str, Verdict] | None:
     """Measure what is missing of an experiment, judge it and draw it; None where time ran out first."""
     settings = experiment.settings[options.preset]
     folder = options.results / experiment.name / options.preset
@@ -162,7 +189,8 @@ def run(experiment: Experiment, options: Options) -> Mapping[str, Verdict] | Non
         "command": command,
         "settings": as_json(settings),
     }
-    pieces = Pieces(folder, options.models / options.preset, options.preset, config, minutes=options.minutes)
+    until = options.deadline() if until is None else until
+    pieces = Pieces(folder, options.models / options.preset, options.preset, config, until=until)
     before = len(pieces.lines)
     try:
         experiment.measure(settings, pieces)
@@ -175,12 +203,13 @@ def run(experiment: Experiment, options: Options) -> Mapping[str, Verdict] | Non
         figure.savefig(folder / file)
     result_file = folder / "result.json"
     old = json.loads(result_file.read_text(encoding="utf-8")) if result_file.exists() else {}
-    # Versions and device are those of the run that measured, not of one that only drew.
+    # Of the run that measured last, not of one that only drew; `measured on` has them all.
     made = environment(*experiment.packages) if len(pieces.lines) > before or not old else old["environment"]
     result = {
         "experiment": experiment.name,
         "command": command,
         "environment": made,
+        "measured on": sorted({line["on"] for line in pieces.lines if "on" in line}),
         "seconds": round(sum(line["seconds"] for line in pieces.lines), 1),
         "figures": list(figures),
         "verdicts": {

@@ -19,7 +19,7 @@ from matplotlib.figure import Figure
 
 import zest_jax as zest
 from benchmarks.paper.experiment import Experiment, Line, Options, Pieces, Verdict, run
-from benchmarks.paper.models import Training, base, signatures
+from benchmarks.paper.models import Training, base
 from benchmarks.paper.plots import RELATED, band
 from zest_jax.solving import SolveSettings, solve
 
@@ -60,7 +60,7 @@ class Settings:
 def measure(settings: Settings, pieces: Pieces) -> None:
     training = settings.training
     data = training.read()
-    pieces.do(lambda: {"accuracy": training.train(pieces, data)}, what="accuracy")
+    training.train(pieces, data)
     probes = zest.image_probes(data.inputs, settings.pool, settings.n_samples)
     for seed in training.seeds:
         for pair in settings.pairs:
@@ -84,13 +84,7 @@ def measure(settings: Settings, pieces: Pieces) -> None:
 def references_drawn(settings: Settings, pieces: Pieces, probes: zest.ProbeSet, seed: int, pair: str) -> Line:
     """Mean and standard deviation of the distance over draws of so many references."""
     training, epochs = settings.training, settings.pairs[pair]
-    names = [f"{training.name}-{seed}-{epoch}" for epoch in epochs]
-    made = signatures(
-        pieces,
-        probes,
-        {name: training.checkpoint(pieces, seed, epoch) for name, epoch in zip(names, epochs, strict=True)},
-    )
-    a, b = (made[name] for name in names)
+    a, b = training.signatures(pieces, probes, [(seed, epoch) for epoch in epochs]).values()
     rng = np.random.default_rng(seed)
     found = {}
     for size in settings.sizes:
@@ -124,19 +118,21 @@ def summary(distances: list[float]) -> Line:
     return {"mean": float(np.mean(distances)), "sd": float(np.std(distances))}
 
 
-def curves(lines: list[Line], what: str, pair: str) -> tuple[list[int], np.ndarray, np.ndarray]:
+def curves(settings: Settings, lines: list[Line], what: str, pair: str) -> tuple[list[int], np.ndarray, np.ndarray]:
     """Numbers, and means and standard deviations over draws, [seeds, numbers]."""
     found = [line["by number"] for line in lines if line["what"] == what and line["pair"] == pair]
     numbers = list(map(int, found[0]))
     means, spreads = (np.array([[line[str(n)][name] for n in numbers] for line in found]) for name in ("mean", "sd"))
-    return numbers, means, spreads
+    # Draws without replacement from a finite pool differ less than draws from all images, or of all masks, would.
+    pool, drawn = (settings.pool, 0) if what == "references" else (settings.mask_pool, 1)
+    return numbers, means, spreads / np.sqrt(1 - (np.array(numbers) - drawn - 1).clip(0) / (pool - drawn - 1))
 
 
 def judge(settings: Settings, lines: list[Line]) -> dict[str, Verdict]:
     found = {}
-    for what, start, least in (("references", 4, 1), ("masks", 250, 8)):
+    for what, start in (("references", 4), ("masks", settings.masks[-3])):
         for pair, (early, late) in settings.pairs.items():
-            numbers, means, spreads = curves(lines, what, pair)
+            numbers, means, spreads = curves(settings, lines, what, pair)
             mean, spread = means.mean(0), spreads.mean(0)
             far = [n for n, value in zip(numbers, mean, strict=True) if n >= start and abs(value / mean[-1] - 1) > 0.25]
             falls = bool(spread[-1] < spread[0] / 3)
@@ -144,7 +140,7 @@ def judge(settings: Settings, lines: list[Line]) -> dict[str, Verdict]:
                 holds=not far and falls,
                 text=f"mean {mean[0]:.4f} with {numbers[0]}, {mean[-1]:.4f} with {numbers[-1]}; standard deviation "
                 f"{spread[0]:.4f} with {numbers[0]}, {spread[-1]:.4f} with {numbers[-1]}",
-                numbers={"numbers": numbers, "mean": mean.tolist(), "sd": spread.tolist(), "fewest": least},
+                numbers={"numbers": numbers, "mean": mean.tolist(), "sd": spread.tolist()},
             )
     return found
 
@@ -158,7 +154,7 @@ def draw(settings: Settings, lines: list[Line]) -> dict[str, Figure]:
         figure = Figure(figsize=(10, 3.8), dpi=130, layout="constrained")
         panels = figure.subplots(1, 2)
         for pair, (early, late) in settings.pairs.items():
-            _, means, spreads = curves(lines, what, pair)
+            _, means, spreads = curves(settings, lines, what, pair)
             for panel, values in zip(panels, (means, spreads), strict=True):
                 band(panel, numbers, values, color=COLOURS[pair], label=f"epochs {early} and {late}")
         for panel, title in zip(panels, ("mean", "standard deviation over draws"), strict=True):

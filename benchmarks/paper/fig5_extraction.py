@@ -11,6 +11,7 @@ Hardware and time: `small` about 30 minutes on two cores, beside the trainings o
 """
 
 import dataclasses
+import itertools
 import pathlib
 
 import numpy as np
@@ -19,7 +20,7 @@ from matplotlib.figure import Figure
 
 import zest_jax as zest
 from benchmarks.paper.experiment import Experiment, Line, Options, Pieces, Verdict, run
-from benchmarks.paper.models import Training, base, pairs, signatures
+from benchmarks.paper.models import Training, base, signatures
 from benchmarks.paper.plots import RELATED, UNRELATED, band, over_epochs
 from zest_jax.data import Dataset
 from zest_jax.reuse import extract
@@ -61,7 +62,7 @@ class Settings:
 def measure(settings: Settings, pieces: Pieces) -> None:
     training = settings.training
     data = training.read()
-    pieces.do(lambda: {"accuracy": training.train(pieces, data)}, what="accuracy")
+    training.train(pieces, data)
     probes = zest.image_probes(data.inputs, settings.n_references, settings.n_samples)
     for seed in settings.victims:
         pieces.do(lambda seed=seed: copied(settings, pieces, data, seed), what="copy", victim=seed)
@@ -92,31 +93,23 @@ def copied(settings: Settings, pieces: Pieces, data: Dataset, seed: int) -> Line
 
 
 def compared(settings: Settings, pieces: Pieces, probes: zest.ProbeSet, seed: int) -> Line:
-    training, name = settings.training, f"{settings.training.name}-{seed}-{settings.training.epochs}"
-    folder = folder_of_copy(settings, pieces, seed)
-    copies = {epoch: f"{training.name}-copy-{seed}-{epoch}" for epoch in settings.epochs}
-    made = signatures(
-        pieces,
-        probes,
-        {
-            name: training.checkpoint(pieces, seed, training.epochs),
-            **{copy: epoch_folder(folder, epoch) for epoch, copy in copies.items()},
-        },
-    )
+    training, folder = settings.training, folder_of_copy(settings, pieces, seed)
+    last = training.checkpoint(pieces, seed, training.epochs)
+    victim, *copies = signatures(pieces, probes, [last, *(epoch_folder(folder, epoch) for epoch in settings.epochs)])
     return {
-        metric: {epoch: zest.distance(made[name], made[copy], metric=metric) for epoch, copy in copies.items()}
+        metric: {
+            epoch: zest.distance(victim, copy, metric=metric)
+            for epoch, copy in zip(settings.epochs, copies, strict=True)
+        }
         for metric in METRICS
     }
 
 
 def floor(settings: Settings, pieces: Pieces, probes: zest.ProbeSet) -> Line:
     training = settings.training
-    names = {seed: f"{training.name}-{seed}-{training.epochs}" for seed in training.seeds}
-    made = signatures(
-        pieces, probes, {name: training.checkpoint(pieces, seed, training.epochs) for seed, name in names.items()}
-    )
+    made = training.signatures(pieces, probes, [(seed, training.epochs) for seed in training.seeds])
     return {
-        metric: [zest.distance(made[names[a]], made[names[b]], metric=metric) for a, b in pairs(training.seeds)]
+        metric: [zest.distance(a, b, metric=metric) for a, b in itertools.combinations(made.values(), 2)]
         for metric in METRICS
     }
 

@@ -7,8 +7,6 @@ from typing import Any
 
 import zest_jax as zest
 from benchmarks.paper.experiment import Pieces, Preset
-from zest_jax.blackbox.protocol import BlackBox
-from zest_jax.cli.console import note
 from zest_jax.data import Dataset, known_dataset, load_dataset
 from zest_jax.models import ModelConfig
 from zest_jax.training import Recipe, recipe, train
@@ -60,27 +58,35 @@ class Training:
         """Where an epoch of it lies."""
         return epoch_folder(self.folder(pieces, seed), epoch)
 
-    def train(self, pieces: Pieces, data: Dataset) -> list[float]:
-        """Train the seeds that are not trained yet, or go on with them; returns the accuracy of each on the test data."""
+    def train(self, pieces: Pieces, data: Dataset) -> None:
+        """Train the seeds that are not trained yet, or go on with them; their accuracies become a piece.
+
+        What was measured on other models is forgotten.
+        """
         config = ModelConfig(name=self.model, num_classes=data.num_classes, options=dict(self.options))
         test = self.read("test")
-        found = []
+        made = []
         for seed in self.seeds:
             pieces.check_time()
-            made = train(
-                config,
-                data,
-                self.recipe,
-                seed=seed,
-                folder=self.folder(pieces, seed),
-                test=test,
-                save_every=1,
-                progress=True,
+            folder = self.folder(pieces, seed)
+            made.append(
+                train(
+                    config, data, self.recipe, seed=seed, folder=folder, test=test, save_every=1, progress=True
+                ).checkpoint
             )
-            assert made.checkpoint.info.accuracy is not None
-            found.append(made.checkpoint.info.accuracy)
-            note(f"{self.name}, seed {seed}: accuracy {found[-1]:.2%}")
-        return found
+        pieces.measured_on([checkpoint.fingerprint for checkpoint in made], of=self.name)
+        pieces.do(
+            lambda: {"accuracy": [float((c.outputs(test.inputs).argmax(1) == test.labels).mean()) for c in made]},
+            what="accuracy",
+            of=self.name,
+        )
+
+    def signatures(
+        self, pieces: Pieces, probes: zest.ProbeSet, models: Sequence[tuple[int, int]]
+    ) -> dict[tuple[int, int], zest.Signature]:
+        """Signatures by (seed, epoch)."""
+        found = signatures(pieces, probes, [self.checkpoint(pieces, *model) for model in models])
+        return dict(zip(models, found, strict=True))
 
 
 def base(preset: Preset) -> Training:
@@ -92,7 +98,7 @@ def base(preset: Preset) -> Training:
     if preset == "small":
         return Training(
             limit=1500,
-            test_limit=1000,
+            test_limit=4000,
             model="resnet8",
             options={"width": 0.5},
             recipe=narrow.lasting(60),
@@ -104,37 +110,25 @@ def base(preset: Preset) -> Training:
 
 
 def signatures(
-    pieces: Pieces, probes: zest.ProbeSet, models: Mapping[str, pathlib.Path | BlackBox], *, at_once: int = 32
-) -> dict[str, zest.Signature]:
-    """Signatures of models by name, from files where they were signed before.
+    pieces: Pieces, probes: zest.ProbeSet, models: Sequence[pathlib.Path], *, at_once: int = 32
+) -> list[zest.Signature]:
+    """Signatures of checkpoints, from files where the same weights were signed before.
 
     Args:
         pieces: names the folder, and tells when time is over.
         probes: what they are asked.
-        models: checkpoints or black boxes, by names that are unique in the folder of models.
+        models: checkpoints, or runs for their last one.
         at_once: models signed in one pass.
     """
     folder = pieces.models / "signatures" / probes.hash[:16]
     folder.mkdir(parents=True, exist_ok=True)
-    files = {name: folder / f"{name}.sig" for name in models}
-    missing = [name for name in models if not files[name].exists()]
+    boxes = [zest.from_checkpoint(model) for model in models]
+    files = [folder / f"{box.settings['file_sha256']}.sig" for box in boxes]
+    missing = {file: box for file, box in zip(files, boxes, strict=True) if not file.exists()}
     for start in range(0, len(missing), at_once):
         pieces.check_time()
-        names = missing[start : start + at_once]
-        boxes = [_box(models[name], name) for name in names]
-        for name, signature in zip(names, zest.sign_many(boxes, probes, progress=True), strict=True):
-            signature.save(files[name])
-    return {name: zest.Signature.load(file) for name, file in files.items()}
-
-
-def _box(model: pathlib.Path | BlackBox, name: str) -> BlackBox:
-    return model if isinstance(model, BlackBox) else zest.from_checkpoint(model, label=name)
-
-
-def pairs(values: Sequence[Any]) -> list[tuple[Any, Any]]:
-    """All unordered pairs of different ones.
-
-    >>> pairs("abc")
-    [('a', 'b'), ('a', 'c'), ('b', 'c')]
-    """
-    return [(a, b) for i, a in enumerate(values) for b in values[i + 1 :]]
+        part = list(missing.items())[start : start + at_once]
+        made = zest.sign_many([box for _, box in part], probes, progress=True)
+        for (file, _), signature in zip(part, made, strict=True):
+            signature.save(file)
+    return [zest.Signature.load(file) for file in files]

@@ -22,7 +22,7 @@ sizes. Times are those of measuring; trainings that were there already, from ano
 
 def rebuild(experiments: Sequence[Experiment], results: pathlib.Path = RESULTS) -> None:
     """Write the page, if the results are those of the repository; results elsewhere get theirs beside them."""
-    path = PAGE if results == RESULTS else results / "reproduction.md"
+    path = PAGE if results.resolve() == RESULTS.resolve() else results / "reproduction.md"
     with atomic_write(path) as file:
         file.write(page(experiments, results, path.parent).encode())
 

@@ -12,6 +12,8 @@ Hardware and time: `small` a few minutes on two cores, beside the trainings of F
 """
 
 import dataclasses
+import itertools
+from typing import Any
 
 import numpy as np
 import tyro
@@ -19,7 +21,7 @@ from matplotlib.figure import Figure
 
 import zest_jax as zest
 from benchmarks.paper.experiment import Experiment, Line, Options, Pieces, Verdict, run
-from benchmarks.paper.models import Training, base, pairs, signatures
+from benchmarks.paper.models import Training, base
 from benchmarks.paper.plots import RELATED, UNRELATED
 from zest_jax.baselines import IPGuard, Method, PredictionAgreement
 from zest_jax.blackbox.protocol import BlackBox
@@ -55,40 +57,39 @@ class Settings:
         last, seeds = self.training.epochs, self.training.seeds
         return {
             "related": [((seed, last // 2), (seed, last)) for seed in seeds],
-            "unrelated": [((a, last), (b, last)) for a, b in pairs(seeds)],
+            "unrelated": [((a, last), (b, last)) for a, b in itertools.combinations(seeds, 2)],
         }
 
 
 def measure(settings: Settings, pieces: Pieces) -> None:
     training = settings.training
     data = training.read()
-    pieces.do(lambda: {"accuracy": training.train(pieces, data)}, what="accuracy")
+    training.train(pieces, data)
     test = training.read("test")
 
     def box(model: tuple[int, int]) -> BlackBox:
         return zest.from_checkpoint(training.checkpoint(pieces, *model), label="{} at {}".format(*model))
 
-    def agreements(method: Method, size: int, victim: tuple[int, int], suspects: list[tuple[int, int]]) -> Line:
-        found = []
+    def agreements(method: Method, size: int, victim: tuple[int, int], suspects: dict[str, Any]) -> Line:
+        found: Line = {kind: [] for kind in suspects}
         for draw in range(settings.draws):
             ready = method.prepare(box(victim), test, size, seed=draw)
-            found.append([ready.score(box(suspect)) for suspect in suspects])
-        return {"scores": np.transpose(found).tolist()}
+            for kind, models in suspects.items():
+                found[kind] += [ready.score(box(suspect)) for suspect in models]
+        return found
 
     methods: dict[str, tuple[Method, int]] = {f"{n} points": (PredictionAgreement(), n) for n in settings.sizes}
     methods["128 points near the boundary"] = settings.boundary, min(128, len(test))
     for name, (method, size) in methods.items():
-        for kind, found in settings.pairs.items():
-            for victim in sorted({b for _, b in found}):
-                suspects = [a for a, b in found if b == victim]
-                pieces.do(
-                    lambda method=method, size=size, victim=victim, suspects=suspects: agreements(
-                        method, size, victim, suspects
-                    ),
-                    what=name,
-                    kind=kind,
-                    victim=list(victim),
-                )
+        for victim in sorted({b for found in settings.pairs.values() for _, b in found}):
+            suspects = {kind: [a for a, b in found if b == victim] for kind, found in settings.pairs.items()}
+            pieces.do(
+                lambda method=method, size=size, victim=victim, suspects=suspects: agreements(
+                    method, size, victim, suspects
+                ),
+                what=name,
+                victim=victim,
+            )
     for draw in range(settings.draws):
         probes = zest.image_probes(data.inputs, settings.n_references, settings.n_samples, draw)
         pieces.do(lambda probes=probes: distances(settings, pieces, probes), what="Zest", draw=draw)
@@ -97,23 +98,16 @@ def measure(settings: Settings, pieces: Pieces) -> None:
 def distances(settings: Settings, pieces: Pieces, probes: zest.ProbeSet) -> Line:
     training = settings.training
     models = sorted({model for found in settings.pairs.values() for pair in found for model in pair})
-    names = {model: "{}-{}-{}".format(training.name, *model) for model in models}
-    made = signatures(pieces, probes, {name: training.checkpoint(pieces, *model) for model, name in names.items()})
-    return {
-        kind: [zest.distance(made[names[a]], made[names[b]]) for a, b in found]
-        for kind, found in settings.pairs.items()
-    }
+    made = training.signatures(pieces, probes, models)
+    return {kind: [zest.distance(made[a], made[b]) for a, b in found] for kind, found in settings.pairs.items()}
 
 
 def scores(lines: list[Line]) -> dict[str, dict[str, np.ndarray]]:
     """By method: scores of related and of unrelated pairs, over pairs and draws; similarity, or minus Zest's distance."""
     found: dict[str, dict[str, np.ndarray]] = {}
-    for what in dict.fromkeys(line["what"] for line in lines if line["what"] not in ("accuracy", "Zest")):
+    for what in dict.fromkeys(line["what"] for line in lines if line["what"] not in ("models", "accuracy", "Zest")):
         there = [line for line in lines if line["what"] == what]
-        found[what] = {
-            kind: np.concatenate([np.ravel(line["scores"]) for line in there if line["kind"] == kind])
-            for kind in ("related", "unrelated")
-        }
+        found[what] = {kind: np.concatenate([line[kind] for line in there]) for kind in ("related", "unrelated")}
     of_zest = [line for line in lines if line["what"] == "Zest"]
     found["Zest"] = {kind: -np.concatenate([line[kind] for line in of_zest]) for kind in ("related", "unrelated")}
     return found

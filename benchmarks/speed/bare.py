@@ -1,6 +1,7 @@
 """The bare model: what signing is measured against."""
 
 import time
+import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -36,7 +37,7 @@ def bare(box: Any, probes: zest.ProbeSet, size: int, batches: int) -> float:
     """Seconds that the model alone takes for so many batches of real perturbed inputs, which lie ready in memory."""
     ready = [ready_batch(box, probes, size, i) for i in range(READY if probes.modality == "text" else 1)]
     if isinstance(box, JaxBlackBox):
-        forward = _forwards.setdefault(id(box), jax.jit(box.apply))
+        forward = _forwards.setdefault(box, jax.jit(box.apply))
         ready = [jax.device_put(batch) for batch in ready]
         ask = lambda batch: np.asarray(forward(box.state, batch))  # noqa: E731
     else:
@@ -48,7 +49,7 @@ def bare(box: Any, probes: zest.ProbeSet, size: int, batches: int) -> float:
     return time.perf_counter() - start
 
 
-_forwards: dict[int, Callable] = {}
+_forwards: weakref.WeakKeyDictionary[JaxBlackBox, Callable] = weakref.WeakKeyDictionary()
 
 
 def ready_batch(box: Any, probes: zest.ProbeSet, size: int, seed: int) -> Any:

@@ -46,6 +46,11 @@ def test_narrow_resnets_have_the_parameters_of_their_widths():
     convolutions = 3 * 8 * 9 + 2 * 8 * 8 * 9 + (8 * 16 + 16 * 16) * 9 + (16 * 32 + 32 * 32) * 9
     assert parameters("resnet8", 10, width=0.5) == convolutions + 2 * (3 * 8 + 2 * 16 + 2 * 32) + 33 * 10
     assert parameters("resnet18", 10, stem="cifar", width=0.25) < 11_173_962 / 15
+    # 5, 10 and 20 channels: the shortcut gets an odd number of new ones.
+    assert create("resnet8", 3, width=0.3125)(np.zeros((1, 8, 8, 3), np.float32)).shape == (1, 3)
+    for wrong in (float("nan"), float("inf"), "wide", True):
+        with pytest.raises(ValueError, match="`width` is .*; give a multiplier above 0"):
+            create("resnet18", 3, width=wrong)
     with pytest.raises(ValueError, match="`width` is 0.05; give a multiplier that leaves at least 2 of 16 channels"):
         create("resnet20", 10, width=0.05)
 

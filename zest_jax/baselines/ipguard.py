@@ -63,7 +63,7 @@ class IPGuard(Method):
     def __post_init__(self) -> None:
         if self.target not in ("random", "least", "second"):
             raise ValueError(f"`target` is {self.target!r}; choose 'random', 'least' or 'second'")
-        if not (self.margin >= 0 and self.steps >= 1 and 0 < self.step <= 1):
+        if not (0 <= self.margin < np.inf and self.steps >= 1 and 0 < self.step <= 1):
             raise ValueError(
                 f"`margin` is {self.margin}, `steps` {self.steps} and `step` {self.step}; give a margin of 0 or more, at least "
                 "1 step, and a step above 0 and up to 1"

@@ -37,7 +37,9 @@ def decision_distances(outputs: Float[np.ndarray, "questions classes"]) -> Float
     [0.0, 1.0]
     """
     pairs = len(outputs) // 2
-    return 1 - cosine(outputs[:pairs], outputs[pairs:])
+    before, after = outputs[:pairs], outputs[pairs:]
+    # Rows of zeros have no direction, and are equal all the same.
+    return np.where((before == after).all(axis=1), 0, 1 - cosine(before, after))
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -4,6 +4,8 @@ import abc
 import dataclasses
 from typing import TYPE_CHECKING, ClassVar, Literal, NamedTuple, Union
 
+import numpy as np
+
 from zest_jax.blackbox.protocol import BlackBox
 from zest_jax.blackbox.takes import check_takes
 from zest_jax.data.datasets import Dataset
@@ -97,10 +99,12 @@ class Method(abc.ABC):
         Warns:
             UserWarning: there are fewer inputs of the kind needed than the budget allows; all of them are asked.
         """
-        if isinstance(budget, bool) or budget != int(budget) or budget < self.minimum:
+        if isinstance(budget, bool) or not isinstance(budget, int | np.integer) or budget < self.minimum:
             raise ValueError(
                 f"{self.name} needs a budget of at least {self.minimum} questions to a suspect, got {budget}; raise it"
             )
+        if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:
+            raise ValueError(f"`seed` is {seed!r}; give a whole number, 0 or more")
         if inputs.modality not in self.modalities:
             works = " and ".join(PLURAL[modality] for modality in self.modalities)
             raise ValueError(

@@ -2,6 +2,7 @@
 
 import io
 import os
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -98,7 +99,9 @@ def from_onnx(
     threads = threads or usable_cores()
     session = _open(ort, source, name, chosen, threads)
     metadata: dict[str, str] = session.get_modelmeta().custom_metadata_map
-    tokenizer = _tokenizer_in(metadata, name)
+    # What other exporters mean by these words is not known.
+    told = metadata if "zest_jax" in metadata else {}
+    tokenizer = _tokenizer_in(told, name)
     entry = _only_input(session, name, _INPUT_TYPES if tokenizer is None else _TOKEN_TYPES)
     shape = [d if isinstance(d, int) and d > 0 else None for d in entry.shape]
     dtype = (_INPUT_TYPES if tokenizer is None else _TOKEN_TYPES)[entry.type]
@@ -129,7 +132,7 @@ def from_onnx(
             std,
             value_range or ((0.0, 255.0) if dtype is np.uint8 else (0.0, 1.0)),
             detected_layout,
-            rate if rate is not None else _rate_in(metadata),
+            rate if rate is not None else _rate_in(told),
         ),
         tokenizer=tokenizer,
         fixed_batch=shape[0] if shape else None,
@@ -137,7 +140,7 @@ def from_onnx(
         settings={
             "adapter": "onnx",
             **({"layout_from": layout_from} if tokenizer is None else {"tokenizer": tokenizer.sha256}),
-            **({"modality": metadata["modality"]} if metadata.get("modality") in PLURAL else {}),
+            **({"modality": told["modality"]} if told.get("modality") in PLURAL else {}),
             "input_dtype": np.dtype(dtype).name,
             "input_shape": shape,
             "providers": session.get_providers(),
@@ -171,13 +174,14 @@ class OnnxBlackBox(HostBlackBox):
         self._dtype = dtype
         self._output_name = output_name
         self._tokenizer = tokenizer
+        self._told_of_long = False
         self._names_in_file = names_in_file
         if names_in_file is not None:
             self.class_names = tuple(names_in_file)
 
     def answer_batch(self, prepared: np.ndarray) -> np.ndarray:
         if self._tokenizer is not None:
-            prepared = self._tokenizer.encode(list(prepared))
+            prepared = self._ids(self._tokenizer, list(prepared))
         self._check_shape(prepared)
         if self._dtype is np.uint8:
             prepared = np.clip(np.rint(prepared), 0, 255)
@@ -193,6 +197,21 @@ class OnnxBlackBox(HostBlackBox):
             )
         self._drop_names_that_do_not_fit(rows.shape[1])
         return as_rows(rows, len(prepared), self.label)
+
+    def _ids(self, tokenizer: Tokenizer, texts: list[str]) -> np.ndarray:
+        ids, lengths = tokenizer.encode_with_lengths(texts)
+        # Only a text that fills the model can have been cut: few are tokenized twice.
+        full = np.flatnonzero(lengths == tokenizer.length)
+        if not self._told_of_long and len(full):
+            long = sum(len(tokenizer.tokens(texts[i])) > tokenizer.length for i in full)
+            if long:
+                self._told_of_long = True
+                warnings.warn(
+                    f"{long} of {len(texts)} texts of a batch (perturbed copies count) have more than the {tokenizer.length} "
+                    f"tokens that {self.label} takes; it sees the first {tokenizer.length} of them",
+                    stacklevel=2,
+                )
+        return ids
 
     def _drop_names_that_do_not_fit(self, n_classes: int) -> None:
         # Where the file leaves the number of classes open, the first answer settles it.
@@ -287,9 +306,8 @@ def _only_input(session: Any, name: str, types: Mapping[str, Any]) -> Any:
 
 
 def _tokenizer_in(metadata: Mapping[str, str], name: str) -> Tokenizer | None:
-    stored = metadata.get("tokenizer", "")
-    # Other exporters may keep no more than the name of a tokenizer there.
-    if not stored.lstrip().startswith("{"):
+    stored = metadata.get("tokenizer")
+    if stored is None:
         return None
     try:
         return Tokenizer.from_json(stored)

@@ -32,8 +32,9 @@ class InputSpec:
         mean, std: per channel, in the model's own value range, or None for 0 and 1.
         layout: of images "NHWC" (plain) or "NCHW" (PyTorch, most ONNX files); of sounds "NCT" [batch, 1, samples], "NTC"
             [batch, samples, 1], anything else is plain: "NT" [batch, samples].
-        value_range: the range to which [0, 1] is stretched before normalising: (0, 1), (0, 255), (-1, 1)... For sounds,
-            (0, 32768) gives the scale of 16-bit samples.
+        value_range: the range to which [0, 1] is stretched before normalising: (0, 1), (0, 255), (-1, 1)... For sounds, that
+            to which [-1, 1] is stretched, such as (-32768, 32768) for 16-bit samples; (0, 1), the default, leaves them as
+            they are.
         rate: samples per second that the model expects of sounds, or None when unknown.
 
     >>> spec = InputSpec(mean=(0.5,), std=(0.25,), layout="NCHW")
@@ -78,6 +79,9 @@ class InputSpec:
                     f"`{name}` has {len(value)} entries for inputs of {channels} channels; give {channels}{colour}"
                 )
         low, high = self.value_range
+        if inputs.ndim == 2:
+            # Silence stays in the middle.
+            inputs = inputs if (low, high) == (0.0, 1.0) else inputs * 0.5 + 0.5
         shift = np.asarray(self.mean or (0.0,), np.float32) - np.float32(low)
         std = np.asarray(self.std or (1.0,), np.float32)
         x = inputs

@@ -23,6 +23,13 @@ def check_takes(box: BlackBox, modality: Modality, rate: int | None, *, what: st
     Traceback (most recent call last):
     ValueError: lengths takes texts, and the queries are images; ...
     """
+    wanted = box.spec.rate if isinstance(box.spec, InputSpec) else None
+    known = box.settings.get("modality") or ("audio" if wanted is not None else None)
+    if known is not None and known != modality:
+        at = "" if wanted is None else f" at {wanted:,} Hz"
+        raise ValueError(
+            f"{box.label} takes {PLURAL[known]}{at}, and {what} are {PLURAL[modality]}; give it {PLURAL[known]}"
+        )
     if box.takes_texts != (modality == "text"):
         remedy = (
             "give it texts (probes of `text_probes`, or of `zest probes` with a file of texts)"
@@ -31,18 +38,8 @@ def check_takes(box: BlackBox, modality: Modality, rate: int | None, *, what: st
         )
         takes = "texts" if box.takes_texts else "images or sounds"
         raise ValueError(f"{box.label} takes {takes}, and {what} are {PLURAL[modality]}; {remedy}")
-    known = box.settings.get("modality")
-    if known is not None and known != modality:
-        raise ValueError(
-            f"{box.label} takes {PLURAL[known]}, and {what} are {PLURAL[modality]}; give it {PLURAL[known]}"
-        )
-    wanted = box.spec.rate if isinstance(box.spec, InputSpec) else None
     if wanted is None:
         return
-    if modality != "audio":
-        raise ValueError(
-            f"{box.label} takes sounds at {wanted:,} Hz, and {what} are {PLURAL[modality]}; give it sounds"
-        )
     if rate is None:
         raise ValueError(f"{box.label} takes sounds at {wanted:,} Hz, and the rate of {what} is not known; give it")
     if rate != wanted:

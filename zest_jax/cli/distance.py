@@ -121,7 +121,8 @@ def warn_of_poor_fits(names: Sequence[str], signatures: "Sequence[Signature]") -
     if poor:
         note(
             f"warning: linear explanations hardly fit {', '.join(poor)}: R2 below {POOR_R2}, so distances say little; "
-            "check --mean, --std and --value-range, and use more masks or fewer super-pixels"
+            "fit with --intercept or --targets logits, use more masks or fewer segments, and check that the model gets its "
+            "inputs as it was trained (--mean, --std, --value-range)"
         )
 
 

@@ -9,6 +9,7 @@ from tyro.conf import Positional, arg
 from zest_jax.cli.files import UsageError
 from zest_jax.cli.options import Common
 from zest_jax.cli.sign import importable_from_here
+from zest_jax.errors import ZestError
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -48,8 +49,10 @@ class Paper(Common):
             )
             names = () if self.names == ("all",) else self.names
             try:
-                run_all(names, options)
+                done = run_all(names, options)
             except ValueError as error:
                 if str(error).startswith("no experiment"):
                     raise UsageError(str(error)) from error
                 raise
+            if not done:
+                raise ZestError("time is over before everything was measured; the same command goes on where it was")

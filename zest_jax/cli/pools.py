@@ -111,18 +111,20 @@ _BAD = {"image": "unreadable", "text": "unusable", "audio": "unusable"}
 
 def _with_words(pool: "TextSet") -> "TextSet":
     """Leave out texts in which there is no word to mask."""
+    import numpy as np
+
     from zest_jax.cli.console import note
     from zest_jax.cli.files import UsageError
     from zest_jax.probes.words import has_word
 
-    kept = [i for i, text in enumerate(pool.texts) if has_word(text)]
-    if len(kept) == len(pool):
+    kept = np.array([has_word(text) for text in pool.texts])
+    if kept.all():
         return pool
-    if not kept:
+    if not kept.any():
         raise UsageError(
             f"none of the {len(pool):,} texts of {pool.source} has a word that could be masked; give others"
         )
-    wordless = [pool.texts[i] for i in range(len(pool)) if i not in set(kept)]
+    wordless = pool.texts[~kept].tolist()
     for text in wordless:
         note(f"skipped {text[:40]!r}: it has no word")
     labels = None if pool.labels is None else pool.labels[kept]

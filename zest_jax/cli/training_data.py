@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from tyro.conf import arg
 
+from zest_jax.cli.console import note
 from zest_jax.cli.files import UsageError, check_exists
-from zest_jax.cli.options import commas, pixels
+from zest_jax.cli.options import OFF, commas, pixels
 
 if TYPE_CHECKING:
     from zest_jax.data import Dataset
@@ -23,8 +24,9 @@ class TrainingData:
     """What is trained and tested on."""
 
     data: Annotated[str, arg(metavar="DATA")]
-    """A prepared TFDS data set (cifar10, cifar10:train[:500]) or its folder, a folder of images in one sub-folder per class,
-    or an .npz file with `images` and `labels`."""
+    """A prepared TFDS data set (cifar10, cifar10:train[:500]) or its folder; a folder of images or of .wav and .flac files in
+    one sub-folder per class; an .npz file with `images` and `labels`; or a .csv, .tsv or .jsonl file of texts with a column
+    `label`."""
 
     split: Annotated[str, arg(metavar="NAME")] = "train"
     """Split to train on, unless --data names one."""
@@ -42,6 +44,12 @@ class TrainingData:
 
     rate: Annotated[int | None, arg(metavar="HZ", help_behavior_hint="(default: as the sounds are)")] = None
     """Samples per second to which sounds are resampled; the paper trains M5 at 8000."""
+
+    column: Annotated[str | None, arg(metavar="NAME", help_behavior_hint="(default: text, or the only one)")] = None
+    """Texts: the column of a CSV or TSV file, or the field of JSON lines, that holds them."""
+
+    skip_bad: Annotated[bool, OFF] = False
+    """Leave inputs that cannot be used out and count them, instead of stopping at the first."""
 
     subset: Annotated[tuple[str, ...] | None, *_CLASSES] = None
     """Train on these classes alone, by name or number from 0; they are numbered anew in this order."""
@@ -68,13 +76,14 @@ class TrainingData:
         from zest_jax.data import dataset_names, fraction, known_dataset, load_dataset, of_classes, without_rows
         from zest_jax.data.tfds import without_split
 
-        data = load_dataset(self.data, split=self.split, size=self.size, rate=self.rate, progress=progress)
+        how = {**self._bad(), "size": self.size, "rate": self.rate, "progress": progress}
+        data = load_dataset(self.data, split=self.split, column=self.column, **how)
         test = None
         known = known_dataset(data.name) if data.name in dataset_names() else None
         if self.test is not None or self.test_split is not None or known is not None:
             split = self.test_split or (known.test if known else "test")
             source = self.test if self.test is not None else without_split(self.data)
-            test = load_dataset(source, split=split, size=self.size, rate=self.rate, progress=progress)
+            test = load_dataset(source, split=split, column=self.column, **how)
             test = _as_trained_on(test, data)
         if self.subset is not None:
             classes = [_class(name, data) for name in self.subset]
@@ -106,6 +115,9 @@ class TrainingData:
         source = self.test if self.test is not None else without_split(self.data)
         test = load_dataset(source, split=self.test_split or "test", size=self.size or data.size, progress=progress)
         return data, test
+
+    def _bad(self) -> dict[str, Any]:
+        return {"skip_bad": self.skip_bad, "on_skip": lambda name, reason: note(f"skipped {name}: {reason}")}
 
     def _rows_left_out(self) -> list[int] | None:
         return None if self.without is None else read_rows(self.without, "--without")

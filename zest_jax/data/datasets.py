@@ -6,13 +6,14 @@ import hashlib
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from zest_jax.data.images import load_images
 from zest_jax.data.known import KnownDataset, Modality, dataset_names, known_dataset
 from zest_jax.data.modality import modality_of
-from zest_jax.data.reading import Color, ReadOptions
+from zest_jax.data.reading import Color, OnSkip, ReadOptions
 from zest_jax.data.resampling import checked_rate, resampled_length
 from zest_jax.data.sound_records import load_sounds, open_sounds
 from zest_jax.data.sounds import load_sound_pool
@@ -22,6 +23,14 @@ from zest_jax.data.tfds import is_tfds_folder, locate
 from zest_jax.errors import FileFormatError
 
 __all__ = ["Dataset", "KnownDataset", "Modality", "channel_scales", "dataset_names", "known_dataset", "load_dataset"]
+
+
+# How inputs of each kind get theirs.
+_LABELS: dict[Modality, str] = {
+    "image": "put images into one sub-folder per class, store `labels` in an .npz file",
+    "text": "give the table a column, or the JSON lines a field, called `label`",
+    "audio": "put the files into one sub-folder per class",
+}
 
 
 @dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
@@ -128,6 +137,9 @@ def load_dataset(
     rate: int | None = None,
     limit: int | None = None,
     seed: int | None = None,
+    column: str | None = None,
+    skip_bad: bool = False,
+    on_skip: OnSkip | None = None,
     progress: bool | None = False,
 ) -> Dataset:
     """Read a labelled data set into memory.
@@ -144,6 +156,9 @@ def load_dataset(
             they are stored.
         limit: read at most this many.
         seed: None reads the first `limit`, a number that many random ones.
+        column: of a table or JSON lines, the one that holds the texts; see `load_text_pool`.
+        skip_bad: leave inputs of files that cannot be used out, instead of raising an error that counts them.
+        on_skip: called with the name and what is wrong, for every input left out.
         progress: show a bar on stderr; None: when stderr is a terminal.
 
     Sets that are not known by name get mean and std from all pixels of the rows read, per channel (a channel that never
@@ -173,22 +188,27 @@ def load_dataset(
     rate = checked_rate(rate)
     if rate is not None and modality != "audio":
         raise ValueError(f"`rate` is {rate}, but {source} holds {modality}s; leave `rate` out: only sounds have one")
+    if column is not None and (modality != "text" or _is_prepared(source)):
+        raise ValueError(f"`column` is {column!r}, but {source} is no file of texts; leave it out")
     known = known_dataset(name) if name in dataset_names() else None
+    bad: dict[str, Any] = {"skip_bad": skip_bad, "on_skip": on_skip}
     final_rate: int | None = None
     mean_std: tuple[tuple[float, ...], tuple[float, ...]] | None = (known.mean, known.std) if known else None
     if modality == "image":
         color: Color = "auto" if known is None else "grey" if len(known.mean) == 1 else "rgb"
         size = size if size is not None or known is None else known.size
-        pool = load_images(source, size=size, split=split, limit=limit, seed=seed, color=color, progress=progress)
+        pool = load_images(
+            source, size=size, split=split, limit=limit, seed=seed, color=color, progress=progress, **bad
+        )
         inputs, labels, class_names = pool.images, pool.labels, pool.class_names
         mean_std = mean_std or channel_scales(inputs)
     else:
-        options = ReadOptions(split=split, limit=limit, seed=seed, progress=progress)
+        options = ReadOptions(split=split, limit=limit, seed=seed, progress=progress, **bad)
         if modality == "text":
             if _is_prepared(source):
                 inputs, labels, class_names = load_texts(str(source), options)
             else:
-                texts = load_text_pool(source, limit=limit, seed=seed, progress=progress)
+                texts = load_text_pool(source, column=column, limit=limit, seed=seed, progress=progress, **bad)
                 inputs, labels, class_names = texts.texts, texts.labels, texts.class_names
             mean_std = (), ()
         elif not _is_prepared(source):
@@ -203,10 +223,7 @@ def load_dataset(
             inputs, labels = load_sounds(opened, samples, rate, options)
             class_names, mean_std = opened.class_names, ((0.0,), (1.0,))
     if labels is None:
-        raise FileFormatError(
-            f"{source} has no labels: put images into one sub-folder per class, store `labels` in an .npz file, or choose "
-            "a data set with a class label"
-        )
+        raise FileFormatError(f"{source} has no labels: {_LABELS[modality]}, or choose a data set with a class label")
     if labels.min() < 0:
         raise FileFormatError(
             f"{np.count_nonzero(labels < 0):,} of {len(labels):,} labels of {source} are negative: the classes of this "
@@ -268,7 +285,15 @@ def _sound_files(
     source: str | os.PathLike[str], samples: int | None, rate: int | None, options: ReadOptions
 ) -> tuple[np.ndarray, np.ndarray | None, tuple[str, ...] | None, int]:
     """Sounds of a folder as a data set holds them: int16, labels, class names, rate."""
-    pool = load_sound_pool(source, rate=rate, limit=options.limit, seed=options.seed, progress=options.progress)
+    pool = load_sound_pool(
+        source,
+        rate=rate,
+        limit=options.limit,
+        seed=options.seed,
+        skip_bad=options.skip_bad,
+        on_skip=options.on_skip,
+        progress=options.progress,
+    )
     assert pool.rate is not None  # files tell theirs
     sounds = np.rint(pool.sounds * 32768).clip(-32768, 32767).astype(np.int16)
     if samples is not None:

@@ -34,6 +34,8 @@ def modality_of(source: str | os.PathLike[str], split: str = "train") -> Modalit
     if path.is_file():
         if path.suffix.lower() in TEXT_ENDINGS:
             return "text"
+        if path.suffix.lower() in SOUND_ENDINGS:
+            raise FileFormatError(f"{path} is one sound; give the folder that it is in, with the others")
         kind_of_source(path)
         return "image"
     if path.is_dir() and not is_tfds_folder(path):

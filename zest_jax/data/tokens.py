@@ -36,8 +36,14 @@ class Tokenizer:
         """Take a `tokenizers.Tokenizer`.
 
         Raises:
+            TypeError: it is none.
             ValueError: it does not pad and truncate at the end, to one length.
         """
+        if not hasattr(tokenizer, "padding") or not hasattr(tokenizer, "truncation"):
+            raise TypeError(
+                f"a tokenizer is a `tokenizers.Tokenizer` of Hugging Face, or made by `Tokenizer.of_texts`, got a "
+                f"{type(tokenizer).__name__}; a model with its own way to read strings goes through `from_texts`"
+            )
         padding, truncation = tokenizer.padding, tokenizer.truncation
         if not padding or not truncation or padding["length"] != truncation["max_length"]:
             raise ValueError(

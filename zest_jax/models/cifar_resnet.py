@@ -32,14 +32,16 @@ class OptionABlock(nnx.Module):
             ]
         )
         self.stride = stride
-        self.padding = (outputs - inputs) // 2
+        self.padding = outputs - inputs
 
     def __call__(self, x: Features) -> Features:
         first, second = self.units
         shortcut = x
         if self.padding:
             shortcut = x[:, :: self.stride, :: self.stride]
-            shortcut = jnp.pad(shortcut, ((0, 0), (0, 0), (0, 0), (self.padding, self.padding)))
+            shortcut = jnp.pad(
+                shortcut, ((0, 0), (0, 0), (0, 0), (self.padding // 2, self.padding - self.padding // 2))
+            )
         return nnx.relu(second(nnx.relu(first(x))) + shortcut)
 
 

@@ -1,5 +1,6 @@
 """The layers that the models are made of, and the order in which data passes them."""
 
+import math
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
@@ -195,8 +196,10 @@ def times_width(channels: int, width: float) -> int:
     >>> times_width(16, 0.5)
     8
     """
+    if isinstance(width, bool) or not isinstance(width, int | float) or not math.isfinite(width):
+        raise ValueError(f"`width` is {width!r}; give a multiplier above 0, such as 0.5")
     found = round(channels * width)
-    if not width > 0 or found < 2:
+    if found < 2:
         raise ValueError(
             f"`width` is {width}; give a multiplier that leaves at least 2 of {channels} channels, such as 0.5"
         )

@@ -20,8 +20,8 @@ SoundSegmenter = Callable[[np.ndarray], np.ndarray]
 class WindowSettings:
     """Settings of "windows".
 
-    n_windows: how many windows of equal length a sound is cut into. More tell models apart slightly better and are fitted
-        worse; 16 is where, on a second of speech, little is left to gain (measured in benchmarks/paper/audio_windows.py).
+    n_windows: how many windows of equal length a sound is cut into. More tell models apart better, are fitted worse and need
+        more masks; 16 is a middle way, measured on a second of speech (benchmarks/paper/audio_windows.py).
     """
 
     n_windows: int = 16
