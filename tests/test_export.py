@@ -109,6 +109,7 @@ def test_texts_are_asked_as_strings(tmp_path):
     assert (box.takes_texts, box.settings["modality"], box.class_names) == (True, "text", ("cat", "dog", "owl", "ant"))
     probes = text_probes(texts, 3, 40)
     assert distance(sign(box, probes), sign(from_checkpoint(made), probes)) < 1e-5
+    box = from_onnx(tmp_path / "model.onnx")
     with pytest.warns(UserWarning, match="1 of 2 texts of a batch .* more than the 7 tokens that model takes") as told:
         box(["a good film with a good cast and a house", "an old house"])
     assert len(told) == 1

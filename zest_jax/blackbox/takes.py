@@ -26,7 +26,7 @@ def check_takes(box: BlackBox, modality: Modality, rate: int | None, *, what: st
     wanted = box.spec.rate if isinstance(box.spec, InputSpec) else None
     known = box.settings.get("modality") or ("audio" if wanted is not None else None)
     if known is not None and known != modality:
-        at = "" if wanted is None else f" at {wanted:,} Hz"
+        at = f" at {wanted:,} Hz" if wanted is not None and known == "audio" else ""
         raise ValueError(
             f"{box.label} takes {PLURAL[known]}{at}, and {what} are {PLURAL[modality]}; give it {PLURAL[known]}"
         )
