@@ -16,7 +16,7 @@ _HEAD = """# The paper, reproduced
 What Jia, Chen, Guan, Shamsabadi and Papernot, "A Zest of LIME" (ICLR 2022), claim, and what this project measures. This page is
 made from the files in `benchmarks/results` by `zest paper`; nothing in it is typed by hand. `small` is sized for two CPU cores,
 so its figures differ from the paper's; what must agree is the ordering, which every verdict line judges. `paper` has the paper's
-sizes. Times are those of measuring; trainings that were there already, from another figure or an earlier run, do not count.
+sizes. Times are those of measuring; trainings and signatures that were there already do not count.
 """
 
 
