@@ -292,7 +292,9 @@ def test_models_with_other_inputs_are_refused():
         FileFormatError, match=r"has 2 inputs \('x' float .*, 'threshold' float \[1\]\); a black box takes one"
     ):
         from_onnx(small_model(["n", 3, 8, 8], more_inputs=["threshold"]))
-    with pytest.raises(FileFormatError, match=r"takes 'x' int64 .*; inputs of float32, float16, float64, uint8 are supported"):
+    with pytest.raises(
+        FileFormatError, match=r"takes 'x' int64 .*; inputs of float32, float16, float64, uint8 are supported"
+    ):
         from_onnx(small_model(["n", 3, 8, 8], dtype=TensorProto.INT64))
 
 
