@@ -372,6 +372,34 @@ class TestOtherFrameworks:
         np.testing.assert_allclose(zest.query(box, text_probes), zest.query(by_hand, text_probes), atol=1e-5)
 
 
+class TestScalesOfSounds:
+    SOUNDS = np.array([[-1.0, 0.0, 0.5, 1.0]], np.float32)
+
+    @pytest.mark.parametrize(
+        ("value_range", "wanted"),
+        [
+            (None, [-1.0, 0.0, 0.5, 1.0]),
+            ((-1.0, 1.0), [-1.0, 0.0, 0.5, 1.0]),
+            ((-32768.0, 32768.0), [-32768.0, 0.0, 16384.0, 32768.0]),
+            ((0.0, 255.0), [0.0, 127.5, 191.25, 255.0]),
+        ],
+    )
+    def test_value_ranges_stretch_what_lies_between_minus_one_and_one(self, value_range, wanted):
+        seen = []
+
+        def listen(x):
+            seen.append(np.array(x))
+            return x[:, :2]
+
+        settings = {} if value_range is None else {"value_range": value_range}
+        zest.from_callable(listen, **settings)(self.SOUNDS)
+        np.testing.assert_allclose(seen[0][0], wanted, rtol=1e-5, atol=1e-5)
+
+    def test_normalisation_comes_after(self):
+        box = zest.from_callable(lambda x: x[:, :2], value_range=(-2.0, 2.0), mean=(1.0,), std=(0.5,))
+        np.testing.assert_allclose(box(self.SOUNDS), [[-6.0, -2.0]], atol=1e-5)
+
+
 class TestMixUps:
     def test_what_does_not_fit_together(self, text_probes, audio_probes):
         of_texts = zest.from_texts(lambda batch: [[1.0, 2.0]] * len(batch), label="reader")

@@ -149,3 +149,27 @@ def test_a_folder_of_images_and_sounds(zest, calls, here):
     assert code == 1
     assert "has 1 images and 5 sounds" in err
     assert zest("probes", calls, "--modality", "audio", "-o", "p.npz", *SMALL)[0] == 0
+
+
+def test_one_sound_is_no_folder(zest, calls, here):
+    soundfile.write(here / "one.wav", np.random.default_rng(0).uniform(-1, 1, 1600), 16000)
+    code, _, err = zest("probes", "one.wav", "-o", "p.npz")
+    assert code == 1
+    assert "one.wav is one sound; give the folder that it is in" in err
+
+
+def test_training_leaves_out_what_cannot_be_used(zest, reviews, here):
+    pytest.importorskip("optax")
+    with (here / "reviews.csv").open("a") as file:
+        file.write('"",9,pos\n')
+    brief = ["--model", "lstm", "--recipe", "text", "--epochs", "1", "--batch-size", "2", "--option"]
+    brief += ["vocabulary=20,embedding=4,hidden=4", "--data", "reviews.csv", "--column", "review", "-o", "run"]
+    code, _, err = zest("train", *brief)
+    assert code == 1
+    assert "1 of 6 texts of reviews.csv cannot be used" in err
+    code, _, err = zest("train", *brief, "--skip-bad")
+    assert code == 0, err
+    assert "skipped reviews.csv line 7: it is empty" in err
+    (here / "unlabelled.csv").write_text("review\ngood\nbad\n")
+    code, _, err = zest("train", *brief[:-6], "--data", "unlabelled.csv", "-o", "run2")
+    assert "unlabelled.csv has no labels: give the table a column, or the JSON lines a field, called `label`" in err

@@ -178,6 +178,14 @@ def bad(tmp_path):
     return folder
 
 
+def test_a_codec_in_which_no_place_can_be_sought(tmp_path):
+    with soundfile.SoundFile(tmp_path / "g721.wav", "w", 8000, 1, subtype="G721_32") as file:
+        file.write(np.random.default_rng(0).uniform(-0.5, 0.5, 800))
+    pool = load_sound_pool(tmp_path)
+    assert (pool.rate, len(pool.sounds)) == (8000, 1)
+    assert pool.sounds.shape[1] >= 800
+
+
 def test_bad_sounds_are_left_out_and_each_is_named_with_what_is_wrong(bad):
     pool, told = skipping(bad)
     np.testing.assert_array_equal(pool.sounds, [noise()[:, 0], noise(seed=1)[:, 0]])

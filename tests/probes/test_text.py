@@ -126,6 +126,12 @@ class TestProbes:
         with pytest.raises(ValueError, match=message):
             text_probes(texts, len(texts) if isinstance(texts, list) else 1, 20)
 
+    def test_one_of_several_with_one_word(self):
+        with pytest.warns(
+            UserWarning, match=r"1 of 2 references have one word \(K = 1\), first reference 1: they tell one"
+        ):
+            text_probes(["a good film with good music", "good"], 2, 40, references="first")
+
     def test_texts_of_one_word_are_blind(self):
         with pytest.warns(UserWarning, match=r"2 of 2 references have a single segment .* longer texts"):
             probes = text_probes(["one", "two"], 2, 20)

@@ -105,9 +105,8 @@ def _read(path: Path, library: Any) -> np.ndarray | str:
     try:
         with library.SoundFile(path) as file:
             declared = file.frames
-            samples = file.read(dtype="float32", always_2d=True)
+            samples = file.read(declared, dtype="float32", always_2d=True)
     except (library.SoundFileError, OSError, MemoryError, ValueError) as error:
-        # ValueError: codecs in which no place can be sought, such as G.721.
         return _reason(error)
     if len(samples) < declared:
         return f"it is cut off or damaged: {len(samples):,} of {declared:,} samples can be read"

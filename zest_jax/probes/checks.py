@@ -58,7 +58,17 @@ def checked_masks(masks: np.ndarray, counts: np.ndarray) -> np.ndarray:
 
 
 def warn_if_blind(counts: np.ndarray, modality: Modality) -> None:
-    """One segment leaves one weight per class: nothing of the model's local behaviour is seen."""
+    """One segment leaves one weight per class: nothing of the model's local behaviour is seen.
+
+    Of texts a single one of one word is told, since it is easily left out; of images and sounds, when most are so.
+    """
+    alone = np.flatnonzero(counts == 1)
+    if modality == "text" and len(alone) and counts.mean() >= MIN_MEAN_SEGMENTS:
+        warnings.warn(
+            f"{len(alone)} of {len(counts)} references have one word (K = 1), first reference {alone[0]}: they tell one number "
+            "of each class; longer texts tell more",
+            stacklevel=3,
+        )
     if counts.mean() < MIN_MEAN_SEGMENTS:
         remedy = {
             "image": "Quickshift on uint8 or [0, 1] values does this on small images: its colour distances need floats in "
