@@ -76,6 +76,7 @@ def test_references_give_black_boxes(references, images, name):
 def test_a_reference_to_a_flax_model_takes_settings(references, images):
     box = load_model("my_models:flax_model", label="mine", mean=[0.5, 0.5, 0.5])
     assert box.label == "mine"
+    assert load_model("my_models:flax_model").label == "my_models:flax_model"
     other = load_model("my_models:Colour")
     np.testing.assert_allclose(box(images), other(images - 0.5), atol=1e-5)
 

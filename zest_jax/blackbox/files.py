@@ -104,6 +104,8 @@ def _black_box_of(made: Any, origin: str, settings: dict[str, Any]) -> BlackBox:
         if settings:
             raise ValueError(f"{origin} is a black box already; set {', '.join(settings)} where it is made")
         return made
+    # Two models of one class are told apart by where they come from.
+    settings = {"label": origin, **settings}
     if isinstance(made, nnx.Module):
         return from_flax(made, **_applicable(settings, _FlaxSettings, "a Flax module"))
     if _is_torch_module(made):
