@@ -9,6 +9,7 @@ from tests.baselines.making import indexed, model, noise, table
 from tests.making import images, sounds
 from zest_jax.baselines import SACm, SACw
 from zest_jax.baselines.cutmix import cutmix
+from zest_jax.baselines.sac import correlation_distance
 from zest_jax.blackbox import from_callable
 
 RNG = np.random.default_rng(0)
@@ -136,3 +137,10 @@ def test_cutmix_of_sounds_pastes_a_stretch_of_time():
 def test_one_input_cannot_be_mixed():
     with pytest.raises(ValueError, match="CutMix needs at least 2 inputs to mix, got 1"):
         SACm().prepare(model(0), noise(1), 4)
+
+
+def test_correlations_in_parts_are_those_of_the_whole(monkeypatch):
+    rng = np.random.default_rng(0)
+    a, b = rng.normal(size=(50, 4)), rng.normal(size=(50, 7))
+    monkeypatch.setattr("zest_jax.baselines.sac._ROWS", 16)
+    assert -correlation_distance(a, b) == pytest.approx(expected(a, b), rel=1e-9)
