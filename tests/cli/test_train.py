@@ -145,11 +145,11 @@ def test_mistakes_are_explained_before_anything_is_written(zest, here, data, ask
     before = {path.name for path in here.iterdir()}
     good = {"--model": "resnet20", "--data": data, "--recipe": "fast-cifar", "-o": "run"}
     for changes, message in (
-        ({"--model": "resnet19"}, "no model is named 'resnet19'; choose resnet20, resnet32"),
+        ({"--model": "resnet19"}, "no model is named 'resnet19'; choose resnet8, resnet20"),
         ({"--recipe": "slow"}, "there is no recipe 'slow'; choose audio, fast-cifar"),
         ({"--data": "cifar11"}, "Data sets known by name: cifar10, cifar100"),
         ({"--data": "nowhere/"}, "nowhere"),
-        ({"--option": "stem=cifar"}, "resnet20 has no option 'stem'; its options are in_channels"),
+        ({"--option": "stem=cifar"}, "resnet20 has no option 'stem'; its options are width, in_channels"),
         ({"--option": "stem"}, "has no NAME=VALUE form"),
         ({"--epochs": "0"}, "`--epochs` is 0; give at least 1"),
         ({"--dtype": "float16"}, "float16"),

@@ -177,6 +177,8 @@ def fit(
 
 def finish(runs: Sequence[Run], *, progress: bool | None, until: int | None = None) -> None:
     """Do the epochs that are left, or those up to `until`, one run after the other, with one bar."""
+    if not runs:
+        return
     total = sum(run.total_inputs for run in runs)
     done = sum(run.inputs_done for run in runs)
     kinds = {f"{run.step.kind} {run.start.info.model.name}" for run in runs}
