@@ -4,6 +4,14 @@ import numpy as np
 
 import zest_jax as zest
 
+REVIEWS = [
+    "a good film with a good cast",
+    "bad film, bad music and a bad cast",
+    "the music was good but the film was bad",
+    "a cast of unknown people in an old house",
+    "good music, good people, good house",
+]
+
 
 def make_probes(n=5, samples=64, size=(8, 8), channels=3, seed=0, fill=0.0, max_k=7):
     """Probes with a different number of segments (2 to max_k) in each reference."""
@@ -36,3 +44,16 @@ def planted(probes, weights):
             part = np.where((labels == s)[..., None], image / 255, 0).reshape(-1)
             truth.append(part @ weights.astype(np.float64))
     return np.array(truth)
+
+
+def words_of(probes, reference):
+    """The words of a reference in order of their segments."""
+    text, labels = probes.references[reference], probes.segments[reference]
+    found = []
+    for k in range(probes.n_segments[reference]):
+        places = np.flatnonzero(labels == k)
+        stop = places[0]
+        while stop < len(text) and labels[stop] == k:
+            stop += 1
+        found.append(text[places[0] : stop])
+    return found
