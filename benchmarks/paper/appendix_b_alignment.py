@@ -7,8 +7,8 @@ Claim: (1) the classes of two CIFAR-10 models, of which one was trained with ran
 Models: those of Figure 2. (1) The labels of the last model of one seed are permuted, and it is aligned with itself, with itself
 at half of its training, and with the last models of the other seeds; several permutations. (2) The last model is transferred to
 some of its classes, with a new head, and aligned with the model it comes from.
-Expected: every class of a related model is matched rightly, greedily and optimally; across seeds and after a transfer most are.
-Hardware and time: `small` a few minutes on two cores, beside the trainings of Figure 2.
+Expected: every class of a related model is matched rightly by the greedy alignment; across seeds and after a transfer most are.
+Hardware and time: `small` is sized for two cores, beside the trainings of Figure 2; not measured yet.
 """
 
 import dataclasses

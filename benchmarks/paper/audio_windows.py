@@ -6,7 +6,7 @@ For each way to cut, on the same references and with the same number of masks: t
 signed as they were k = 5 epochs before the end and at the end. Related are the two of one seed, unrelated the last of two seeds.
 What is wanted: a low relative distance (mean related / mean unrelated), a gap between the farthest related and the nearest
 unrelated pair, fits that explain the answers (R2), and few questions.
-Expected: see benchmarks/NOTES.md. Takes about five minutes on two cores once the trainings of fig4_text_audio are there;
+Expected: see benchmarks/NOTES.md. Takes about two minutes on two cores once the trainings of fig4_text_audio are there;
 trains them where they are not. Writes to benchmarks/results/audio_windows/<preset>.
 """
 

@@ -8,7 +8,7 @@ Pairs: the models of Figure 2 at half of the training and its end, and at 95% of
 larger pool that was asked once: a distance of fewer needs no new question. For the masks, 8 to 1,000 of those that were asked
 are drawn anew; with fewer masks than segments the fit is the one of least norm.
 Expected: the mean over draws within a quarter of that of 128 from 4 references on; at 128 a third of the spread or less is left.
-Hardware and time: `small` about 10 minutes on two cores, beside the trainings of Figure 2.
+Hardware and time: `small` is sized for two cores, beside the trainings of Figure 2; not measured yet.
 """
 
 import dataclasses
@@ -62,23 +62,16 @@ def measure(settings: Settings, pieces: Pieces) -> None:
     data = training.read()
     training.train(pieces, data)
     probes = zest.image_probes(data.inputs, settings.pool, settings.n_samples)
-    for seed in training.seeds:
-        for pair in settings.pairs:
-            pieces.do(
-                lambda seed=seed, pair=pair: references_drawn(settings, pieces, probes, seed, pair),
-                what="references",
-                seed=seed,
-                pair=pair,
-            )
     many = zest.image_probes(data.inputs, settings.mask_references, settings.mask_pool)
-    for seed in training.seeds:
-        for pair in settings.pairs:
-            pieces.do(
-                lambda seed=seed, pair=pair: masks_drawn(settings, pieces, many, seed, pair),
-                what="masks",
-                seed=seed,
-                pair=pair,
-            )
+    for what, draws, asked in (("references", references_drawn, probes), ("masks", masks_drawn, many)):
+        for seed in training.seeds:
+            for pair in settings.pairs:
+                pieces.do(
+                    lambda draws=draws, asked=asked, seed=seed, pair=pair: draws(settings, pieces, asked, seed, pair),
+                    what=what,
+                    seed=seed,
+                    pair=pair,
+                )
 
 
 def references_drawn(settings: Settings, pieces: Pieces, probes: zest.ProbeSet, seed: int, pair: str) -> Line:

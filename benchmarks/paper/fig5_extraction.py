@@ -7,7 +7,7 @@ that the victim gives them. The distance falls with the copy's epochs, to 0.80 (
 unrelated models, and stays below those at the end; cosine, l1 and l2 agree.
 Models: the victims are those of Figure 2 at the end of their training, one copy each; unrelated are the other victims.
 Expected: the copies are nearer than every unrelated model at the last epoch, and nearer than at their first.
-Hardware and time: `small` about 30 minutes on two cores, beside the trainings of Figure 2.
+Hardware and time: `small` is sized for two cores, beside the trainings of Figure 2; not measured yet.
 """
 
 import dataclasses
@@ -151,7 +151,7 @@ def draw(settings: Settings, lines: list[Line]) -> dict[str, Figure]:
 EXPERIMENT = Experiment(
     name="fig5_extraction",
     title="Figures 5 and 9: model extraction",
-    claim="A copy trained on the victim's labels comes nearer to it with every epoch, below the floor of unrelated models.",
+    claim="A copy trained on the victim's labels comes nearer to it while it is trained, below the floor of unrelated models.",
     paper="relative distance at the end 0.80 (CIFAR-10), 0.60 (CIFAR-100); below unrelated",
     settings={
         "smoke": Settings(training=base("smoke"), copies=2, every=4, n_references=2, n_samples=60),

@@ -11,7 +11,7 @@ onnx    the same M5 through ONNX Runtime
 
 In every round, on the same probes, the bare model answers as many inputs as there are distinct queries, in the batch size that
 signing uses, half of it before and half of it after signing. Expected: sign / bare <= 1.10 for all but tfidf, whose answers take
-hardly longer than to put its strings together. Takes about ten minutes on two cores.
+hardly longer than to put its strings together. Takes about six minutes on two cores.
 """
 
 import pathlib
@@ -41,9 +41,9 @@ class Options:
 
     models: tuple[Name, ...] = ("lstm", "tfidf", "m5", "onnx")
     """Which models to time."""
-    n_references: int = 32
+    n_references: int = 16
     """N."""
-    n_samples: int = 300
+    n_samples: int = 1000
     """L, masks per reference."""
     n_windows: int = 16
     """Windows that a sound is cut into."""

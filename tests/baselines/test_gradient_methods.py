@@ -284,3 +284,13 @@ def _pixels(*rows):
         std=(0.25,) * found.shape[-1],
         name="pixels",
     )
+
+
+def test_answers_of_zeros_are_no_distance():
+    zeros = np.zeros((4, 3))
+    assert decision_distances(zeros).tolist() == [0.0, 0.0]
+
+
+def test_a_margin_without_end_is_refused():
+    with pytest.raises(ValueError, match="`margin` is inf"):
+        IPGuard(margin=float("inf"))

@@ -8,7 +8,7 @@ import pytest
 
 from tests.baselines.making import model, noise, on_the_host, quick
 from tests.making import M5, sounds, texts
-from zest_jax.baselines import METHODS, Access, ModelDiff
+from zest_jax.baselines import METHODS, Access, ModelDiff, PredictionAgreement
 from zest_jax.blackbox import batches, from_callable, from_jax, from_texts
 from zest_jax.errors import ModelOutputError
 from zest_jax.training import start_checkpoint
@@ -186,3 +186,9 @@ def test_no_warning_when_there_is_enough():
         warnings.simplefilter("error")
         for kind in METHODS:
             quick(kind).prepare(model(0), noise(), 12)
+
+
+@pytest.mark.parametrize("seed", [-1, 0.5, "x"])
+def test_seeds_that_are_none(seed):
+    with pytest.raises(ValueError, match="`seed` is .*; give a whole number, 0 or more"):
+        PredictionAgreement().prepare(model(0), noise(), 8, seed=seed)
