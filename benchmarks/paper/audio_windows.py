@@ -67,7 +67,7 @@ def main(options: Options) -> None:
         "masks": domain.n_samples,
         "seeds": training.seeds,
         "k": settings.k,
-        "cuts": pieces.lines,
+        "cuts": [line for line in pieces.lines if "segmenter" in line],
     }
     write("audio_windows", result, folder / "result.json")
 
