@@ -101,7 +101,7 @@ def base(preset: Preset) -> Training:
             test_limit=4000,
             model="resnet8",
             options={"width": 0.5},
-            recipe=narrow.lasting(60),
+            recipe=narrow.lasting(80),
             seeds=(0, 1, 2),
         )
     return Training(
