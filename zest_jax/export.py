@@ -13,6 +13,7 @@ from flax import nnx
 
 from zest_jax.atomic import atomic_write
 from zest_jax.errors import ZestError, missing_extra
+from zest_jax.models.convolutions import plain_convolutions
 from zest_jax.version import __version__
 
 if TYPE_CHECKING:
@@ -175,6 +176,7 @@ def _answering(checkpoint: "Checkpoint", kind: str) -> Any:
 
     model = nnx.clone(checkpoint.model)
     model.eval()
+    plain_convolutions(model)
     graphdef, variables = nnx.split(model)
     state = as_pure(variables)
     info = checkpoint.info

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float
 
+from zest_jax.models.convolutions import convolve
 from zest_jax.models.initializers import HE_FAN_OUT, UNIFORM_FAN_IN, Initializer
 
 DTYPES = ("float32", "bfloat16")
@@ -82,6 +83,7 @@ class ConvNorm(nnx.Module):
             use_bias=False,
             kernel_init=init,
             dtype=dtype,
+            conv_general_dilated=convolve,
             rngs=rngs,
         )
         self.norm = BatchNorm(outputs, dtype=dtype, rngs=rngs)
