@@ -100,11 +100,21 @@ def _build(zoo: Zoo, config: Path, root: Path, wanted: list[Entry], jobs: int | 
 
 
 def make_one(config: str | os.PathLike[str], root: Path, name: str) -> IndexEntry:
-    """Make one model in this process; those that it is made from must be there."""
+    """Make one model of a configuration in this process; those that it is made from must be there."""
     zoo = load_zoo(config)
-    entry = zoo.entry(name)
+    return make_here(zoo, zoo.entry(name), root)
+
+
+def make_here(zoo: Zoo, entry: Entry, root: Path) -> IndexEntry:
+    """Make a model in this process, unless it is there; those that it is made from must be.
+
+    Raises:
+        ValueError: a model of that name was made with other settings.
+    """
+    if (found := made_before(zoo, entry, root)) is not None:
+        return found
     began = time.monotonic()
-    (root / name).mkdir(parents=True, exist_ok=True)
+    (root / entry.name).mkdir(parents=True, exist_ok=True)
     made = entry.make(Workbench(root, progress=True))
     return note_made(zoo, entry, made, root, time.monotonic() - began)
 
