@@ -20,7 +20,7 @@ def images(n: int = 24, *, classes: int = 3, size: int = 8, seed: int = 0, name:
     return Dataset(
         inputs=rng.integers(0, 256, (n, size, size, 3), dtype=np.uint8),
         labels=(np.arange(n) % classes).astype(np.int32),
-        class_names=tuple("abcdefgh"[:classes]),
+        class_names=tuple("abcdefghij"[:classes]),
         mean=(0.5, 0.4, 0.3),
         std=(0.2, 0.3, 0.25),
         name=name,

@@ -7,7 +7,7 @@ import shutil
 import pytest
 
 import zest_jax as zest
-from benchmarks.paper import every, fig2_related, fig5_extraction, models
+from benchmarks.paper import every, fig2_related, fig5_extraction, models, reuse_zoo
 from benchmarks.paper.experiment import Experiment, Options, OutOfTimeError, Pieces, Verdict, run
 from benchmarks.paper.page import page
 from tests.making import sounds, striped, texts
@@ -148,6 +148,9 @@ class TestRunning:
             every.run_all(("fig99",), Options(results=tmp_path))
 
 
+CIFAR10 = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
+
+
 def data_of(name, split="train", limit=None, rate=None):
     """Small data in place of CIFAR-10, Debian's texts and spoken words."""
     n = 128 if split == "train" else 32
@@ -155,12 +158,13 @@ def data_of(name, split="train", limit=None, rate=None):
         return texts(n)
     if name == "espeak_commands":
         return dataclasses.replace(sounds(n, samples=2000), rate=rate)
-    return striped(n, size=16, classes=8)
+    return dataclasses.replace(striped(n, size=16, classes=10), class_names=CIFAR10)
 
 
 def test_figures_run_from_training_to_the_page(tmp_path, monkeypatch):
     """Preset smoke of all figures, on data that need no download."""
     monkeypatch.setattr(models, "load_dataset", data_of)
+    monkeypatch.setattr(reuse_zoo, "load_dataset", data_of)
     options = Options(preset="smoke", models=tmp_path / "models", results=tmp_path / "results")
     assert every.run_all((), options)
     for experiment in every.EXPERIMENTS:

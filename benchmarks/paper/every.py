@@ -13,7 +13,9 @@ from benchmarks.paper import (
     fig3_references,
     fig4_text_audio,
     fig5_extraction,
+    race,
     sec43_agreement,
+    table1_modelreuse,
 )
 from benchmarks.paper.experiment import Experiment, Options, run
 from benchmarks.paper.page import rebuild
@@ -25,6 +27,8 @@ EXPERIMENTS: tuple[Experiment, ...] = (
     fig4_text_audio.EXPERIMENT,
     fig5_extraction.EXPERIMENT,
     appendix_b_alignment.EXPERIMENT,
+    table1_modelreuse.EXPERIMENT,
+    race.EXPERIMENT,
 )
 
 

@@ -13,6 +13,7 @@ from benchmarks.paper.experiment import Pieces
 from zest_jax import zoo as z
 from zest_jax.atomic import atomic_write
 from zest_jax.blackbox.protocol import BlackBox
+from zest_jax.cli.console import note
 from zest_jax.data import Dataset, known_dataset, load_dataset
 from zest_jax.data.subsets import fraction, of_classes
 from zest_jax.models import ModelConfig
@@ -32,6 +33,7 @@ class Task:
             the last fifth of a fixed permutation is for tests.
         classes: names of those that it has.
         train, test: how many images.
+        half: keep every second image of those to train on, from the first (0) or the second one (1); None for all.
         scratch: recipe from random weights.
         tune: recipe from the source.
     """
@@ -41,6 +43,7 @@ class Task:
     classes: tuple[str, ...]
     train: int
     test: int
+    half: Literal[0, 1] | None = None
     scratch: Recipe
     tune: Recipe
 
@@ -53,7 +56,8 @@ class Task:
             whole = load_dataset(self.data, split=known.train if split == "train" else known.test)
         whole = of_classes(whole, self.classes, relabel=True)
         wanted = min(getattr(self, split), len(whole))
-        return fraction(whole, wanted / len(whole), seed=0)
+        found = fraction(whole, wanted / len(whole), seed=0)
+        return found if split == "test" or self.half is None else found.take(np.arange(self.half, len(found), 2))
 
     def store(self, folder: pathlib.Path) -> pathlib.Path:
         """Write both splits as one .npz file, which a zoo can name as its data."""
@@ -234,27 +238,24 @@ class ReuseZoo:
         """Where it lies."""
         return (pieces.models / self.name).absolute()
 
-    def build(self, pieces: Pieces) -> z.Zoo:
-        """Make the models that are missing; each becomes a piece, and what was measured on others is forgotten."""
-        folder = self.folder(pieces)
-        zoo = self.zoo(folder)
-        made = []
-        for i, entry in enumerate(zoo.models):
-            pieces.check_time()
-            began = time.monotonic()
-            found = make_here(zoo, entry, folder)
-            made.append(found)
-            if time.monotonic() - began > 1:
-                print(
-                    f"[{i + 1}/{len(zoo.models)}] {entry.name}: {found.accuracy:.1%}, {found.seconds:.0f} s", flush=True
-                )
-        pieces.measured_on([model.fingerprint for model in made], of=self.name)
-        for model in made:
-            pieces.do(
-                lambda model=model: {"accuracy": model.accuracy, "making": model.seconds}, what="model", name=model.name
-            )
-        return zoo
-
     def box(self, pieces: Pieces, model: str) -> BlackBox:
         """A model, to be asked."""
         return zest.from_checkpoint(self.folder(pieces) / model, label=model)
+
+
+def build(pieces: Pieces, zoo: z.Zoo, folder: pathlib.Path) -> None:
+    """Make the models of a zoo that are missing; each becomes a piece, and what was measured on others is forgotten."""
+    made = []
+    for i, entry in enumerate(zoo.models):
+        pieces.check_time()
+        began = time.monotonic()
+        found = make_here(zoo, entry, folder)
+        made.append(found)
+        if time.monotonic() - began > 1:
+            accuracy = "" if found.accuracy is None else f"{found.accuracy:.1%}, "
+            note(f"[{i + 1}/{len(zoo.models)}] {entry.name}: {accuracy}{found.seconds:.0f} s")
+    pieces.measured_on([model.fingerprint for model in made], of=zoo.name)
+    for model in made:
+        pieces.do(
+            lambda model=model: {"accuracy": model.accuracy, "making": model.seconds}, what="model", name=model.name
+        )

@@ -23,7 +23,8 @@ import zest_jax as zest
 from benchmarks.paper.experiment import Experiment, Line, Options, Pieces, Preset, Verdict, run
 from benchmarks.paper.models import signatures
 from benchmarks.paper.plots import RELATED, UNRELATED
-from benchmarks.paper.reuse_zoo import Pair, ReuseZoo, Task
+from benchmarks.paper.reuse_zoo import Pair, ReuseZoo, Task, build
+from zest_jax.alignment import Metric
 from zest_jax.baselines import ModelDiff
 from zest_jax.baselines.answers import ask
 from zest_jax.baselines.choosing import random_inputs
@@ -31,7 +32,7 @@ from zest_jax.data.augment import Augment
 from zest_jax.training import recipe
 
 METHODS = ("Zest (cosine)", "Zest (l2)", "ModelDiff")
-_METRICS = {"Zest (cosine)": "cosine", "Zest (l2)": "l2"}
+_METRICS: dict[str, Metric] = {"Zest (cosine)": "cosine", "Zest (l2)": "l2"}
 # Table 1 has fewer rows than Table 5.
 _TABLE1 = {"transfer": "Transfer", "prune": "Prune", "quantize": "Quantization", "distill": "Distillation"} | {
     "steal": "Model extraction"
@@ -59,7 +60,7 @@ class Settings:
 
 def measure(settings: Settings, pieces: Pieces) -> None:
     zoo = settings.zoo
-    zoo.build(pieces)
+    build(pieces, zoo.zoo(zoo.folder(pieces)), zoo.folder(pieces))
     for task in (zoo.source, *zoo.targets):
         pairs = [pair for pair in zoo.pairs() if zoo.task_of(pair.victim) == task]
         models = list(dict.fromkeys(m for pair in pairs for m in (pair.victim, pair.suspect, *pair.unrelated)))
@@ -225,7 +226,9 @@ def tasks(preset: Preset) -> tuple[Task, tuple[Task, ...]]:
     """Source and targets: CIFAR-10's classes apart, and digits."""
     scale = {"smoke": 64, "small": 800, "paper": 10**6}[preset]
     epochs = {"smoke": 1, "small": 12, "paper": 60}[preset]
-    fast = dataclasses.replace(recipe("fast-cifar"), batch_size=32, progressive=((0.8, 0.5),))
+    # Images of one size are compiled once.
+    progressive = () if preset == "smoke" else ((0.8, 0.5),)
+    fast = dataclasses.replace(recipe("fast-cifar"), batch_size=32, progressive=progressive)
     tune = dataclasses.replace(recipe("fine-tune"), batch_size=32)
     upright = Augment(crop_padding=2)
     source = Task(
@@ -261,14 +264,9 @@ def tasks(preset: Preset) -> tuple[Task, tuple[Task, ...]]:
 def settings_of(preset: Preset) -> ReuseZoo:
     """The zoo of a preset."""
     source, targets = tasks(preset)
-    narrow = {"smoke": 0.1, "small": 0.125, "paper": 1.0}[preset], {"smoke": 0.1, "small": 0.25, "paper": 1.0}[preset]
-    architectures = {
-        "mobilenet_v2": {"stem": "cifar", "width": narrow[1]},
-        "resnet18": {"stem": "cifar", "width": narrow[0]},
-    }
     if preset == "smoke":
         return ReuseZoo(
-            architectures=architectures,
+            architectures={"resnet8": {"width": 0.25}, "resnet20": {"width": 0.25}},
             source=source,
             targets=targets[:1],
             shares=(50,),
@@ -276,6 +274,11 @@ def settings_of(preset: Preset) -> ReuseZoo:
             pruned=1,
             seeds=(0,),
         )
+    widths = (0.25, 0.125) if preset == "small" else (1.0, 1.0)
+    architectures = {
+        name: {"stem": "cifar", "width": width}
+        for name, width in zip(("mobilenet_v2", "resnet18"), widths, strict=True)
+    }
     return ReuseZoo(architectures=architectures, source=source, targets=targets, pruned=2)
 
 
