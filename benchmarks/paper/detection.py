@@ -22,9 +22,7 @@ def rate(related: Float[np.ndarray, " r"], unrelated: Float[np.ndarray, " u"], f
     >>> rate(related, unrelated, 0.05), rate(related, unrelated, 0.5)
     (0.25, 0.5)
     """
-    allowed = int(false_positives * len(unrelated) + 1e-9)
-    threshold = np.sort(unrelated)[::-1][allowed]
-    return float((related > threshold).mean())
+    return float((related > _threshold(unrelated, false_positives)).mean())
 
 
 def interval(
@@ -41,9 +39,13 @@ def interval(
     (1.0, 1.0)
     """
     rng = np.random.default_rng(seed)
-    found = [
-        rate(rng.choice(related, len(related)), rng.choice(unrelated, len(unrelated)), false_positives)
-        for _ in range(draws)
-    ]
+    drawn, others = (scores[rng.integers(len(scores), size=(draws, len(scores)))] for scores in (related, unrelated))
+    found = (drawn > _threshold(others, false_positives)[:, None]).mean(axis=1)
     low, high = np.percentile(found, [2.5, 97.5])
     return float(low), float(high)
+
+
+def _threshold(unrelated: Float[np.ndarray, "*draws u"], false_positives: float) -> np.ndarray:
+    """What at most that share of the scores exceed."""
+    allowed = int(false_positives * unrelated.shape[-1] + 1e-9)
+    return np.sort(unrelated, axis=-1)[..., ::-1][..., allowed]

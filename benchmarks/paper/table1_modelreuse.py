@@ -266,7 +266,7 @@ def settings_of(preset: Preset) -> ReuseZoo:
     source, targets = tasks(preset)
     if preset == "smoke":
         return ReuseZoo(
-            architectures={"resnet8": {"width": 0.25}, "resnet20": {"width": 0.25}},
+            architectures={"resnet8": {"width": 0.25}},
             source=source,
             targets=targets[:1],
             shares=(50,),

@@ -1,0 +1,222 @@
+"""Tables 1 and 5 and the race: pairs, scores that cannot be had, verdicts that must not pass."""
+
+import dataclasses
+import doctest
+from collections import Counter
+
+import numpy as np
+import pytest
+from sklearn.metrics import roc_auc_score, roc_curve
+
+import zest_jax as zest
+from benchmarks.paper import detection, race, reuse_zoo, table1_modelreuse
+from benchmarks.paper.detection import area, interval, rate
+from benchmarks.paper.remembering import Remembering
+from tests.making import images
+
+CIFAR10 = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
+
+
+@pytest.mark.parametrize("module", [detection, table1_modelreuse])
+def test_examples(module):
+    found = doctest.testmod(module, optionflags=doctest.ELLIPSIS)
+    assert found.attempted
+    assert not found.failed
+
+
+class TestDetection:
+    def scores(self, seed):
+        rng = np.random.default_rng(seed)
+        # Rounded, so that some are equal.
+        return rng.normal(0.8, 1, 40).round(1), rng.normal(0, 1, 37).round(1)
+
+    @pytest.mark.parametrize("seed", range(4))
+    def test_area_and_rate_against_scikit_learn(self, seed):
+        related, unrelated = self.scores(seed)
+        truth = np.repeat([1, 0], [40, 37])
+        scores = np.concatenate([related, unrelated])
+        assert area(related, unrelated) == pytest.approx(roc_auc_score(truth, scores))
+        false, true, _ = roc_curve(truth, scores, drop_intermediate=False)
+        assert rate(related, unrelated, 0.1) == pytest.approx(true[false <= 0.1].max())
+
+    def test_pairs_that_cannot_be_compared_are_not_detected(self):
+        unknown = np.full(5, -np.inf)
+        assert rate(unknown, np.array([-0.5, -1.0]), 0.05) == 0
+        assert rate(unknown, np.full(3, -np.inf), 0.05) == 0
+        assert area(unknown, np.full(3, -np.inf)) == 0.5
+
+    def test_the_interval_holds_the_rate_and_narrows_with_more_pairs(self):
+        related, unrelated = self.scores(0)
+        low, high = interval(related, unrelated, 0.1)
+        assert low <= rate(related, unrelated, 0.1) <= high
+        assert interval(related, unrelated, 0.1) == (low, high)
+        narrow = interval(np.tile(related, 30), np.tile(unrelated, 30), 0.1)
+        assert narrow[1] - narrow[0] < (high - low) / 2
+
+
+def test_no_question_is_asked_twice():
+    asked = []
+
+    def answer(x):
+        asked.append(x.copy())
+        return x.mean((1, 2))
+
+    box = Remembering(zest.from_callable(answer, label="counted"))
+    questions = np.random.default_rng(0).random((300, 4, 4, 3)).astype(np.float32)
+    first = box(questions[:200])
+    again = box(questions)
+    np.testing.assert_array_equal(again[:200], first)
+    np.testing.assert_allclose(again, questions.mean((1, 2)), rtol=1e-6)
+    distinct = {q.tobytes() for batch in asked for q in batch}
+    assert len(distinct) == 300
+    # What fills a batch up is a repeat within it.
+    assert len(asked) == 2
+
+
+class TestModelReuse:
+    def test_all_pairs_of_the_benchmark(self):
+        zoo = table1_modelreuse.settings_of("small")
+        pairs = list(zoo.pairs())
+        assert len(pairs) == 144
+        assert Counter(table1_modelreuse.group(pair.row) for pair in pairs) == {
+            "Transfer": 12,
+            "Prune": 36,
+            "Quantization": 12,
+            "Distillation": 12,
+            "Model extraction": 12,
+            "Transfer + prune": 36,
+            "Transfer + quantize": 12,
+            "Transfer + distill": 12,
+        }
+
+    def test_pairs_are_models_of_the_zoo_and_what_they_were_made_from(self, tmp_path, monkeypatch):
+        monkeypatch.setattr(reuse_zoo, "load_dataset", cifar_like)
+        monkeypatch.setattr(reuse_zoo, "digits", lambda split: digits_like())
+        settings = table1_modelreuse.settings_of("small")
+        zoo = settings.zoo(tmp_path)
+        assert len(zoo.models) == 98
+        for pair in settings.pairs():
+            suspect, parent = zoo.entry(pair.suspect), pair.victim
+            ancestors = {suspect.parents[0], *zoo.entry(suspect.parents[0]).parents}
+            assert parent in ancestors
+            for other in pair.unrelated:
+                assert zoo.entry(other).parents == ()
+                assert settings.task_of(other) == settings.task_of(pair.suspect)
+                wanted = getattr(suspect, "model", None) or zoo.entry(parent if "steal" in other else other).model
+                if pair.row == "steal":
+                    assert zoo.entry(other).model == wanted
+
+    def test_a_row_in_which_modeldiff_detects_more_does_not_hold(self):
+        settings = table1_modelreuse.EXPERIMENT.settings["smoke"]
+        lines = reuse_lines(settings, zest_related=1.1)
+        verdicts = table1_modelreuse.judge(settings, lines)
+        assert not verdicts["Prune (1 pairs)"].holds
+        assert not verdicts["Overall (8 pairs)"].holds
+        better = table1_modelreuse.judge(settings, reuse_lines(settings, zest_related=0.9))
+        assert better["Prune (1 pairs)"].holds
+        assert "Zest (cosine) 100.0%" in better["Overall (8 pairs)"].text
+
+    def test_models_that_learnt_nothing_are_told(self):
+        settings = table1_modelreuse.EXPERIMENT.settings["smoke"]
+        assert table1_modelreuse.judge(settings, reuse_lines(settings))["models learnt their tasks"].holds
+        lines = reuse_lines(settings, accuracy=0.26)
+        assert not table1_modelreuse.judge(settings, lines)["models learnt their tasks"].holds
+
+    def test_halves_of_a_task_are_disjoint(self, monkeypatch):
+        monkeypatch.setattr(reuse_zoo, "load_dataset", cifar_like)
+        zoo = race.race_zoo("smoke")
+        first, second = ({image.tobytes() for image in task.read("train").inputs} for task in (zoo.task, zoo.second))
+        assert not first & second
+        assert len(first) + len(second) == len(dataclasses.replace(zoo.task, half=None).read("train"))
+
+
+class TestRace:
+    settings = race.EXPERIMENT.settings["small"]
+
+    def test_pairs(self):
+        cases = self.settings.zoo.cases()
+        assert sum(not case.related for case in cases) >= 30
+        unrelated = {case.kind for case in cases if not case.related}
+        assert unrelated == {"other seed", "other half of the data", "other classes", "other architecture"}
+        assert len({case.kind for case in cases if case.related}) == 13
+
+    @pytest.mark.parametrize("budget", race.BUDGETS)
+    def test_splits_keep_the_budget_and_use_it(self, budget):
+        splits = self.settings.splits(budget)
+        assert splits
+        assert all(n * masks <= budget for n, masks in splits)
+        assert all(2 * n * masks > min(budget, n * 1000) for n, masks in splits)
+        assert self.settings.usual(budget) in splits
+
+    def test_what_cannot_be_compared_counts_as_not_detected(self):
+        lines = race_lines(self.settings, {"SAC-w": None})
+        scores = race.table(self.settings, lines)
+        assert (scores["SAC-w"][16] == -np.inf).all()
+        assert "SAC-w 0.00 [0.00, 0.00], 0.500" in race.judge(self.settings, lines)[VERDICT].text
+
+    def test_a_peer_that_separates_better_is_told(self):
+        best = "with 128,000 questions no peer that only asks separates better"
+        assert race.judge(self.settings, race_lines(self.settings, {"Zest": 1.0}))[best].holds
+        verdict = race.judge(self.settings, race_lines(self.settings, {"Zest": 0.0, "AKH": 1.0}))[best]
+        assert not verdict.holds
+        assert "of AKH 1.000" in verdict.text
+
+    def test_weights_are_no_peer_that_only_asks(self):
+        lines = race_lines(self.settings, {"Zest": 0.5, "weight cosine": 1.0})
+        assert race.judge(self.settings, lines)[VERDICT].holds
+
+
+VERDICT = "128,000 questions: TPR at 5% FPR [95% interval], AUROC"
+
+
+def race_lines(settings, gaps):
+    """Scores of all pairs: a method's gap between related and unrelated ones, 0 by default; None: it cannot compare."""
+    cases = settings.zoo.cases()
+    noise = np.random.default_rng(0).random(len(cases)) * 0.1
+    values = {
+        name: [None if gap is None else noise[i] + gap * case.related for i, case in enumerate(cases)]
+        for name, gap in {name: gaps.get(name, 0.0) for name in race.COLOURS}.items()
+    }
+    lines = [
+        {"what": "Zest", "budget": budget, "split": list(split), "scores": values["Zest"]}
+        for budget in settings.budgets
+        for split in settings.splits(budget)
+    ]
+    for method in settings.methods:
+        for victim in dict.fromkeys(case.victim for case in cases):
+            rows = [i for i, case in enumerate(cases) if case.victim == victim]
+            scores = [values[method.name][i] for i in rows]
+            lines.append({"what": method.name, "victim": victim, "budget": 16, "scores": scores})
+    return lines
+
+
+def reuse_lines(settings, *, zest_related=0.5, accuracy=0.8):
+    """Zest's relative distance of all related pairs; ModelDiff detects all."""
+    zoo = settings.zoo
+    lines = []
+    for task in (zoo.source, *zoo.targets):
+        pairs = [pair for pair in zoo.pairs() if zoo.task_of(pair.victim) == task]
+        distances = {
+            "rows": [pair.row for pair in pairs],
+            "related": [zest_related for _ in pairs],
+            "unrelated": [[1.0 for _ in pair.unrelated] for pair in pairs],
+        }
+        lines += [{"what": method, "task": task.name, **distances} for method in ("Zest (cosine)", "Zest (l2)")]
+        for pair in pairs:
+            for model, distance in ((pair.suspect, 0.1), *((other, 1.0) for other in pair.unrelated)):
+                key = {"what": "ModelDiff of", "task": task.name, "suspect": model}
+                line = next((line for line in lines if key.items() <= line.items()), None)
+                if line is None:
+                    line = {**key, "distances": {}}
+                    lines.append(line)
+                line["distances"][pair.victim] = distance
+    names = {name for pair in zoo.pairs() for name in (pair.victim, pair.suspect, *pair.unrelated)}
+    return lines + [{"what": "model", "name": name, "accuracy": accuracy} for name in sorted(names)]
+
+
+def cifar_like(name, split="train"):
+    return dataclasses.replace(images(600, classes=10, size=8), class_names=CIFAR10)
+
+
+def digits_like():
+    return dataclasses.replace(images(40, classes=10, size=8), class_names=tuple("0123456789"))
