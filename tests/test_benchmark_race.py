@@ -131,7 +131,7 @@ class TestModelReuse:
 
 
 class TestRace:
-    settings = race.EXPERIMENT.settings["small"]
+    settings = dataclasses.replace(race.EXPERIMENT.settings["small"], budgets=race.BUDGETS)
 
     def test_pairs(self):
         cases = self.settings.zoo.cases()
@@ -147,6 +147,17 @@ class TestRace:
         assert all(n * masks <= budget for n, masks in splits)
         assert all(2 * n * masks > min(budget, n * 1000) for n, masks in splits)
         assert self.settings.usual(budget) in splits
+
+    def test_what_is_asked_is_what_the_splits_need(self):
+        needed = np.zeros((128, 1000), bool)
+        for budget in self.settings.budgets:
+            for n, masks in self.settings.splits(budget):
+                needed[:n, :masks] = True
+        asked = np.zeros_like(needed)
+        for start, stop, masks in self.settings.blocks():
+            assert not asked[start:stop].any()
+            asked[start:stop, :masks] = True
+        np.testing.assert_array_equal(asked, needed)
 
     def test_what_cannot_be_compared_counts_as_not_detected(self):
         lines = race_lines(self.settings, {"SAC-w": None})
