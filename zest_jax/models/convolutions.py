@@ -23,7 +23,7 @@ def convolve(
 ) -> Array:
     """`lax.conv_general_dilated` as `nnx.Conv` calls it, without dilation; equal but for rounding.
 
-    XLA has no fast path on CPUs for two kinds (benchmarks/results/speed/convolutions): kernels of one pixel, which are
+    XLA has no fast path on CPUs for two kinds (benchmarks/results/speed/mobile_convolutions): kernels of one pixel, which are
     computed as a product of matrices there, and as many groups as channels, computed as a sum over the kernel:
 
         y[n, p, c] = sum_k kernel[k, 0, c] * x[n, p * stride + k, c]
