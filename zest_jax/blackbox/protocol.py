@@ -156,7 +156,10 @@ class BlackBox(abc.ABC):
         fixed_batch: the only batch size it accepts, or None for any.
         returns: what its outputs are: "logits", "probabilities", or "auto" when the query loop is to find out.
         settings: what was assumed or detected about it, JSON-able; kept in the signature and shown to the user.
+        wanted_batch: how many inputs it is best asked about at once, where that is not a matter of their size; None else.
     """
+
+    wanted_batch: int | None = None
 
     def __init__(
         self,

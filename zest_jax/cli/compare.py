@@ -11,7 +11,7 @@ from zest_jax.cli.distance import ComparisonOptions, number, warn_of_poor_fits
 from zest_jax.cli.files import UsageError, check_model, read_probes
 from zest_jax.cli.options import OFF, Common, ModelOptions, SolveOptions, detected
 from zest_jax.cli.pools import PoolOptions, ProbeOptions
-from zest_jax.cli.remote import RemoteOptions, is_url, tell_costs, tell_sent
+from zest_jax.cli.remote import RemoteOptions, closed_in_the_end, is_url, tell_costs, tell_sent
 from zest_jax.cli.sign import importable_from_here
 
 if TYPE_CHECKING:
@@ -62,7 +62,8 @@ class Compare(Common):
         # Both models are opened before any probes are made, so that a bad one is found at once.
         probes = None if self.probes is None else read_probes(self.probes)
         models = (self.model_a, self.model_b)
-        remote = self.remote.settings(modality=None if probes is None else probes.modality)
+        modality = probes.modality if probes is not None else self.pool.modality
+        remote = self.remote.settings(modality=None if modality == "auto" else modality)
         # Where none is remote, their options are refused by name.
         local = {} if any(is_url(model) for model in models) else self.remote.settings()
         with importable_from_here():
@@ -73,15 +74,16 @@ class Compare(Common):
         if boxes[0].label == boxes[1].label:
             boxes[0].label, boxes[1].label = self.model_a, self.model_b
         probes = self._probes() if probes is None else probes
-        if not self.progress:
-            tell_costs(boxes, probes, self.solve)
 
         from zest_jax.distances import distance
         from zest_jax.signing import sign_many
 
-        a, b = sign_many(boxes, probes, progress=self.progress, **self.solve.arguments())
+        with closed_in_the_end(boxes):
+            if not self.progress:
+                tell_costs(boxes, probes, self.solve)
+            a, b = sign_many(boxes, probes, progress=self.progress, **self.solve.arguments())
+            tell_sent(boxes)
         d = distance(a, b, metric=self.comparison.metric, align=self.comparison.align)
-        tell_sent(boxes)
         warn_of_poor_fits([a.label, b.label], [a, b])
         if self.json:
             models = [

@@ -1,7 +1,8 @@
 """Options of models behind an HTTP address, and what the commands say about their cost."""
 
+import contextlib
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -47,12 +48,6 @@ class RemoteOptions:
     ] = ()
     """Header of every request; secrets as names of environment variables, in single quotes: 'Authorization: Bearer $KEY'."""
 
-    modality: Annotated[
-        Literal["image", "text", "audio"] | None,
-        arg(metavar="{image,text,audio}", help_behavior_hint="(default: that of the probes)"),
-    ] = None
-    """What the service is asked about."""
-
     encoding: Annotated[
         Literal["numbers", "png", "wav", "text"] | None,
         arg(metavar="{numbers,png,wav,text}", help_behavior_hint="(default: numbers; text for texts)"),
@@ -95,19 +90,31 @@ class RemoteOptions:
     """Answered questions that are asked once more when a journal is gone on with, to see that it is still the same model."""
 
     def settings(self, *, journal: Path | None = None, modality: str | None = None) -> dict[str, Any]:
-        """Keyword arguments of `from_http` that were given, with these defaults."""
+        """Keyword arguments of `from_http` that were given; a default for `journal`, and what is asked about."""
         given = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
         given["headers"] = _headers(given.pop("header")) or None
         for name in ("request", "answer"):
             given[name] = _template(given[name], name)
         given["journal"] = given["journal"] or journal
-        given["modality"] = given["modality"] or modality
+        given["modality"] = modality
         return {name: value for name, value in given.items() if value is not None}
 
 
 def is_url(model: str) -> bool:
     """Whether a model is asked over the network."""
     return model.lower().startswith(("http://", "https://"))
+
+
+@contextlib.contextmanager
+def closed_in_the_end(boxes: "Sequence[BlackBox]") -> Iterator[None]:
+    """Close connections and journals, which are single files again then."""
+    from zest_jax.blackbox import HttpBlackBox
+
+    with contextlib.ExitStack() as stack:
+        for box in boxes:
+            if isinstance(box, HttpBlackBox):
+                stack.callback(box.close)
+        yield
 
 
 def answers_in(box: "BlackBox") -> Path | None:

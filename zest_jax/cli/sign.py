@@ -13,10 +13,11 @@ from zest_jax.cli.console import note
 from zest_jax.cli.distance import warn_of_poor_fits
 from zest_jax.cli.files import UsageError, check_output, read_probes
 from zest_jax.cli.options import OFF, Common, ModelOptions, SolveOptions, detected
-from zest_jax.cli.remote import RemoteOptions, answers_in, is_url, tell_costs, tell_sent
+from zest_jax.cli.remote import RemoteOptions, answers_in, closed_in_the_end, is_url, tell_costs, tell_sent
 
 if TYPE_CHECKING:
     from zest_jax.blackbox import BlackBox
+    from zest_jax.probes import ProbeSet
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -57,6 +58,10 @@ class Sign(Common):
         remote = self.remote.settings(journal=journal, modality=None if journal is None else probes.modality)
         with importable_from_here():
             box = self.how.load(self.model, label=self.label, remote=remote)
+        with closed_in_the_end([box]):
+            self._sign(box, probes)
+
+    def _sign(self, box: "BlackBox", probes: "ProbeSet") -> None:
         from zest_jax.signing import sign
 
         note(f"{box.label}: {', '.join(f'{name} {text}' for name, text in detected(box))}")

@@ -72,6 +72,8 @@ class HttpBlackBox(HostBlackBox):
         super().__init__(settings={**settings, **shown}, **kwargs)
         self.url, self.traffic = url, exchange.traffic
         self._exchange, self._protocol, self._encoder, self._shape = exchange, protocol, encoder, input_shape
+        # Enough for all requests that may be in flight, and no more: checks ask a batch twice again.
+        self.wanted_batch = self.traffic.in_flight * self.inputs_per_request
         self._columns = Columns(
             self.label, answers=answers, class_names=self.class_names, n_classes=n_classes, returns=self.returns
         )
