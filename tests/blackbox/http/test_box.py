@@ -247,13 +247,13 @@ class TestBudget:
         )
         kept = sum(hash_of(one) in server.answered for one in inputs)
         server.fault = lambda n: None
-        asked = server.asked
+        asked, requests = server.asked, len(server.posts)
         capsys.readouterr()
         again = ask(journal=tmp_path / "j", budget=1000, inputs_per_request=4)
         zest.sign(again, probes, batch_size=16, check=False, progress=True)
         told = capsys.readouterr().err
         new = server.asked - asked
-        assert f"asks {new} inputs in " in told
+        assert f"asks {new} inputs in {len(server.posts) - requests} requests; " in told
         assert (
             f"; {kept} of {probes.n_queries} questions are answered in the journal already; budget 1,000 inputs, {asked} spent"
             in told

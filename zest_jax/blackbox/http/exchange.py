@@ -15,7 +15,7 @@ from zest_jax.errors import RemoteError, missing_extra
 # Characters of what a server said that a message holds.
 QUOTED = 300
 # Waits that are told of (seconds): a progress bar that stands still should be explained.
-TOLD_WAIT = 5.0
+TOLD_WAIT = 2.0
 # Statuses below 500 after which another try may help: time-out, too early, too many requests.
 _TRY_AGAIN = (408, 425, 429)
 

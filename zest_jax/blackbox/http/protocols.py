@@ -332,4 +332,4 @@ def _rows(tensor: Mapping[str, Any], label: str) -> list[Any]:
 
 
 def _json(value: Any) -> bytes:
-    return json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode("utf-8", "surrogatepass")
+    return json.dumps(value, separators=(",", ":")).encode("ascii")
