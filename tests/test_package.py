@@ -51,7 +51,7 @@ def test_every_public_name_exists_and_is_documented():
 
 
 def test_import_neither_needs_an_extra_nor_starts_a_backend():
-    extras = "torch", "onnx", "onnxruntime", "tensorflow", "tensorflow_datasets"
+    extras = "torch", "onnx", "onnxruntime", "tensorflow", "tensorflow_datasets", "httpx"
     program = (
         "import sys, zest_jax\n"
         f"print([name for name in {extras!r} if name in sys.modules])\n"

@@ -1,6 +1,7 @@
 """How one batch of questions reaches one model: composing, asking on the device or on the host, checking the answer."""
 
 import functools
+import math
 from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
@@ -9,7 +10,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from zest_jax.blackbox.outputs import wrong_rows
+from zest_jax.blackbox.batches import default_batch_size
+from zest_jax.blackbox.outputs import change, wrong_rows
 from zest_jax.blackbox.protocol import BlackBox, HostBlackBox, InputSpec, JaxBlackBox, TextSpec
 from zest_jax.blackbox.takes import check_takes
 from zest_jax.errors import ModelOutputError
@@ -126,21 +128,20 @@ class Asker:
         """Ask the first batch again, as it was and in other places and company, and compare (once per model)."""
         queries = self.composer.batch(start)
 
-        def again(rows: np.ndarray) -> np.ndarray:
-            return self.finish(self.composer.dispatch(rows, [self])[0])
+        def again(rows: np.ndarray, nth: int) -> np.ndarray:
+            with self.box.asked_again(nth):
+                return self.finish(self.composer.dispatch(rows, [self])[0])
 
-        moved = change(answer, again(queries))
+        moved = change(answer, again(queries, 1))
         if moved > REPEAT_TOLERANCE:
             raise ModelOutputError(
                 f"{self.box.label} is not deterministic: asked the same {len(queries)} inputs twice, its outputs moved by "
                 f"{moved:.1%} of their spread. Is dropout left on? Put the model in evaluation mode (`model.eval()`)"
             )
-        # The first half moves to the end, where a mask that dropout draws by position is another one, and the second half,
-        # which batch normalisation would mix in, is replaced.
         half = len(queries) // 2
         if half == 0:
             return
-        moved = change(answer[:half], again(np.concatenate([queries[: len(queries) - half], queries[:half]]))[-half:])
+        moved = change(answer[:half], again(rearranged(queries), 2)[-half:])
         if moved > COMPANY_TOLERANCE:
             raise ModelOutputError(
                 f"the outputs of {self.box.label} depend on the place in the batch or on what else is in it: they moved by "
@@ -260,7 +261,44 @@ def asker_of(box: BlackBox, composer: Composer, mode: Mode, *, alone: bool) -> A
                 f"{box.label} takes strings, which no callback out of compiled code can carry; leave out `mode`"
             )
         return _StringsAsker(box, composer)
+    if mode == "callback" and not box.in_callbacks:
+        raise ValueError(
+            f"{box.label} is asked over the network, which compiled code must not wait for; leave out `mode`"
+        )
     return _CallbackAsker(box, composer) if mode == "callback" else _LoopAsker(box, composer)
+
+
+def rearranged(queries: np.ndarray) -> np.ndarray:
+    """A batch with its first half moved to the end; empty for a batch of one.
+
+    There a mask that dropout draws by position is another one. The second half, which batch normalisation would mix in, is
+    replaced.
+    """
+    half = len(queries) // 2
+    return np.concatenate([queries[: len(queries) - half], queries[:half]]) if half else queries[:0]
+
+
+def make_composer(
+    boxes: Sequence[BlackBox], probes: ProbeSet, batch_size: int | None, devices: Sequence[jax.Device] | None
+) -> Composer:
+    """What composes the batches for these models, of the size and on the devices that `zest_jax.querying.stream` takes."""
+    devices = list(devices or jax.local_devices())
+    spread = len(devices) > 1 and any(isinstance(box, JaxBlackBox) for box in boxes)
+    size = _checked_batch_size(batch_size, probes, boxes, len(devices) if spread else 1)
+    return Composer(probes, devices if spread else devices[:1], size)
+
+
+def _checked_batch_size(size: int | None, probes: ProbeSet, boxes: Sequence[BlackBox], n_devices: int) -> int:
+    if size is None:
+        return default_batch_size(probes.references.shape[1:], boxes, n_devices)
+    if size < 1:
+        raise ValueError(f"`batch_size` is {size}; give at least 1")
+    for box in boxes:
+        if box.fixed_batch and size % box.fixed_batch:
+            raise ValueError(
+                f"`batch_size` is {size} but {box.label} accepts only batches of {box.fixed_batch}; give a multiple of that"
+            )
+    return math.ceil(size / n_devices) * n_devices
 
 
 def check_box(box: object, probes: ProbeSet) -> None:
@@ -276,15 +314,6 @@ def check_box(box: object, probes: ProbeSet) -> None:
             "from_onnx, from_jax or from_callable, a model of texts with from_texts, from_sklearn or from_transformers"
         )
     check_takes(box, probes.modality, probes.rate, what="the probes")
-
-
-def change(before: np.ndarray, after: np.ndarray) -> float:
-    """How far outputs moved, root mean square, as a share of their spread over the batch.
-
-    A hundredth of the largest output counts as spread too: where outputs hardly vary, rounding is no change.
-    """
-    spread = float(before.std(axis=0).mean()) + 0.01 * float(np.abs(before).max(initial=0)) + 1e-30
-    return float(np.sqrt(np.mean(np.square(after - before, dtype=np.float64)))) / spread
 
 
 @functools.partial(jax.jit, static_argnums=0)

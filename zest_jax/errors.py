@@ -16,6 +16,14 @@ class ModelOutputError(ZestError):
     """A black box answered something that cannot be used: NaN, a wrong shape, another answer to the same input."""
 
 
+class RemoteError(ZestError):
+    """A service cannot be reached, refuses what it is asked, or fails again and again."""
+
+
+class BudgetError(ZestError):
+    """A question was not sent, since the budget of inputs does not reach."""
+
+
 class DegenerateSignatureError(ZestError):
     """A signature carries no information, so that no distance to it is defined."""
 

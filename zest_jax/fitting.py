@@ -4,7 +4,7 @@ from typing import Literal
 
 import numpy as np
 
-from zest_jax.asking import change
+from zest_jax.blackbox.outputs import change
 from zest_jax.blackbox.protocol import BlackBox
 from zest_jax.errors import ModelOutputError
 from zest_jax.probes.probe_set import ProbeSet

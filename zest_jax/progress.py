@@ -60,6 +60,12 @@ def progress_bar(description: str, total: int, *, unit: str, show: bool | None, 
         yield _Lines(description, total, unit, done)
 
 
+def tell(text: str, show: bool | None) -> None:
+    """Say something about the work on stderr, where a bar would be shown too (see `progress_bar`)."""
+    if show or (show is None and sys.stderr.isatty()):
+        print(text, file=sys.stderr, flush=True)
+
+
 class _Lines:
     """Progress for a log: one line now and then, and one at the end."""
 

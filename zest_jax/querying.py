@@ -1,15 +1,14 @@
 """Phase 3a: stream the distinct questions of a ProbeSet through black boxes, one batch in memory at a time."""
 
 import dataclasses
-import math
 from collections.abc import Iterator, Sequence
 
 import jax
 import numpy as np
 
-from zest_jax.asking import Composer, Mode, asker_of, check_box
-from zest_jax.blackbox.batches import default_batch_size
-from zest_jax.blackbox.protocol import BlackBox, JaxBlackBox
+from zest_jax.asking import Mode, asker_of, check_box, make_composer
+from zest_jax.blackbox.protocol import BlackBox
+from zest_jax.cost import check_costs
 from zest_jax.probes.probe_set import ProbeSet
 from zest_jax.progress import progress_bar
 
@@ -42,8 +41,10 @@ def query(
 
     Raises:
         ModelOutputError: see `stream`.
+        BudgetError: the budget of a remote model does not reach (before any query).
     """
     check_box(box, probes)
+    check_costs([box], probes, show=progress, batch_size=batch_size, devices=devices, check=check)
     with progress_bar(f"asking {box.label}", probes.n_queries, unit="queries", show=progress) as update:
         answers = []
         for batch in stream([box], probes, batch_size=batch_size, mode=mode, check=check, devices=devices):
@@ -85,10 +86,8 @@ def stream(
         raise ValueError("no models were given; pass at least one black box")
     for box in boxes:
         check_box(box, probes)
-    devices = list(devices or jax.local_devices())
-    spread = len(devices) > 1 and any(isinstance(box, JaxBlackBox) for box in boxes)
-    size = _checked_batch_size(batch_size, probes, boxes, len(devices) if spread else 1)
-    composer = Composer(probes, devices if spread else devices[:1], size)
+    composer = make_composer(boxes, probes, batch_size, devices)
+    size = composer.size
     askers = [asker_of(box, composer, mode, alone=len(boxes) == 1) for box in boxes]
     for asker in askers:
         asker.check_shape()
@@ -108,16 +107,3 @@ def stream(
             if check and start == first:
                 asker.check_repeats(answer, start)
         yield Batch(start, stop, [answer[: stop - start] for answer in outputs])
-
-
-def _checked_batch_size(size: int | None, probes: ProbeSet, boxes: Sequence[BlackBox], n_devices: int) -> int:
-    if size is None:
-        return default_batch_size(probes.references.shape[1:], boxes, n_devices)
-    if size < 1:
-        raise ValueError(f"`batch_size` is {size}; give at least 1")
-    for box in boxes:
-        if box.fixed_batch and size % box.fixed_batch:
-            raise ValueError(
-                f"`batch_size` is {size} but {box.label} accepts only batches of {box.fixed_batch}; give a multiple of that"
-            )
-    return math.ceil(size / n_devices) * n_devices

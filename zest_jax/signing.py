@@ -18,6 +18,7 @@ from zest_jax.asking import Mode, check_box
 from zest_jax.atomic import atomic_write
 from zest_jax.blackbox.protocol import BlackBox
 from zest_jax.blocks import Blocks, block_size, check_determined
+from zest_jax.cost import check_costs
 from zest_jax.errors import ProbeMismatchError
 from zest_jax.fitting import ModelFits, Targets
 from zest_jax.probes.probe_set import ProbeSet
@@ -33,6 +34,8 @@ CHECKPOINT_SHARE = 50
 CHECKPOINT_FORMAT = "zest-partial"
 # Settings of a black box that decide what it answers, besides how it takes its inputs.
 _ANSWERS = ("output", "scores", "max_length")
+# The same of remote models.
+_REMOTE_ANSWERS = ("endpoint", "answers")
 
 
 def sign(
@@ -70,6 +73,7 @@ def sign(
     Raises:
         ValueError: the masks do not determine the fit (before any query), or an argument is out of range.
         ModelOutputError: the model's outputs cannot be used, or it is not deterministic; see `zest_jax.querying.stream`.
+        BudgetError: the budget of a remote model does not reach (before any query); see `zest_jax.cost`.
         ProbeMismatchError: the checkpoint belongs to another probe set, model or settings.
 
     >>> from zest_jax import from_jax, image_probes
@@ -136,6 +140,7 @@ def sign_many(
     run = _Run(boxes, probes, settings, targets, Path(checkpoint) if checkpoint is not None else None)
     options = {"batch_size": batch_size, "mode": mode, "devices": devices, "check": check}
     first = run.queries_done
+    check_costs(boxes, probes, show=progress, batch_size=batch_size, devices=devices, first=first, check=check)
     if first:
         run.check_same_models(next(stream(boxes, probes, **options)).outputs)
 
@@ -144,7 +149,8 @@ def sign_many(
         progress_bar(f"signing {label}", probes.n_queries, unit="queries", show=progress, done=first) as update,
         run.saved_on_exit(),
     ):
-        for batch in stream(boxes, probes, first=first, **options):
+        # A run that goes on was checked with the first batch.
+        for batch in stream(boxes, probes, first=first, **{**options, "check": check and not first}):
             run.add_answers(batch.outputs)
             run.fit_what_is_complete(devices)
             run.save_now_and_then()
@@ -174,7 +180,11 @@ class _Run:
             "models": [box.label for box in boxes],
             "model_files": [box.settings.get("file_sha256") for box in boxes],
             "inputs": [box.spec.to_json() for box in boxes],
-            "answers": [{name: box.settings.get(name) for name in _ANSWERS} for box in boxes],
+            "answers": [
+                {name: box.settings.get(name) for name in _ANSWERS}
+                | {name: box.settings[name] for name in _REMOTE_ANSWERS if name in box.settings}
+                for box in boxes
+            ],
             "solve": dataclasses.asdict(settings),
             "targets": targets,
         }

@@ -4,6 +4,7 @@ from zest_jax.blackbox.checkpoint import from_checkpoint
 from zest_jax.blackbox.files import load_model
 from zest_jax.blackbox.flax import from_flax, from_linen
 from zest_jax.blackbox.function import from_callable, from_jax
+from zest_jax.blackbox.http import HttpBlackBox, from_http
 from zest_jax.blackbox.onnx import from_onnx
 from zest_jax.blackbox.protocol import BlackBox, HostBlackBox, InputSpec, JaxBlackBox, TextSpec
 from zest_jax.blackbox.recognise import FileKind, file_identity, recognise
@@ -15,6 +16,7 @@ __all__ = [
     "BlackBox",
     "FileKind",
     "HostBlackBox",
+    "HttpBlackBox",
     "InputSpec",
     "JaxBlackBox",
     "TextSpec",
@@ -23,6 +25,7 @@ __all__ = [
     "from_checkpoint",
     "from_exported",
     "from_flax",
+    "from_http",
     "from_jax",
     "from_linen",
     "from_onnx",

@@ -13,6 +13,8 @@ from zest_jax.blackbox.protocol import BlackBox, TextSpec, in_plain_scale
 # cache, accelerators want many inputs at once.
 BATCH_ELEMENTS = {"cpu": 2**18, "gpu": 2**24, "tpu": 2**24}
 MIN_BATCH = 16
+# Numbers that a batch holds at most where a model says how many inputs it wants: 256 MiB.
+LARGEST_WANTED = 2**26
 # What a token counts as: an LSTM on 128 tokens is asked about 128 texts at once on CPUs.
 TOKEN_ELEMENTS = 16
 # Models that take strings hold them on the host, whatever device JAX has.
@@ -24,6 +26,9 @@ def default_batch_size(input_shape: tuple[int, ...], boxes: Sequence[BlackBox], 
     fixed = [box.fixed_batch for box in boxes if box.fixed_batch]
     elements = BATCH_ELEMENTS.get(jax.default_backend(), 2**22)
     wanted = elements // math.prod(input_shape) if input_shape else min(_texts(box, elements) for box in boxes)
+    said = [box.wanted_batch for box in boxes if box.wanted_batch]
+    if said:
+        wanted = min(max(said), LARGEST_WANTED // math.prod(input_shape) if input_shape else max(said))
     size = max(MIN_BATCH, 2 ** int(math.log2(max(wanted, 1)))) * n_devices
     if fixed:
         step = math.lcm(*fixed, n_devices)

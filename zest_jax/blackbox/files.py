@@ -12,6 +12,7 @@ from flax import nnx
 from zest_jax.blackbox.checkpoint import CheckpointSettings, from_checkpoint
 from zest_jax.blackbox.flax import from_flax
 from zest_jax.blackbox.function import from_callable
+from zest_jax.blackbox.http import HttpSettings, from_http
 from zest_jax.blackbox.onnx import OnnxSettings, from_onnx
 from zest_jax.blackbox.protocol import BlackBox
 from zest_jax.blackbox.recognise import FileKind, file_identity, recognise
@@ -20,6 +21,7 @@ from zest_jax.blackbox.text import from_sklearn
 from zest_jax.blackbox.torch import TorchSettings, from_torch, import_torch
 from zest_jax.blackbox.torch_files import from_exported, from_state_dict, from_torchscript, read_torch_file
 
+_URL = re.compile(r"https?://", re.I)
 _REFERENCE = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
 
 
@@ -41,9 +43,10 @@ def load_model(
     | whole pickled module, any other pickle | `from_torch` | no: refused without `trust` |
     | folder of a run of `zest train`, or a checkpoint in it | `from_checkpoint` | yes |
     | `package.module:function` | imported; it is your own code | - |
+    | `https://...` | `from_http`, needs `journal` | yes |
 
     Args:
-        model: a path, or a Python reference: the named object, or what it returns when called without arguments, is a
+        model: a path, a URL, or a Python reference: the named object, or what it returns when called without arguments, is a
             black box, a Flax NNX module, a torch.nn.Module, a scikit-learn pipeline on strings, or a function on NumPy
             arrays.
         trust: allow what could run code of the file's author.
@@ -66,6 +69,16 @@ def load_model(
     settings = {name: value for name, value in settings.items() if value is not None}
     if _is_reference(model):
         return _black_box_of(_made_by_reference(str(model)), str(model), settings)
+    if isinstance(model, str) and _URL.match(model):
+        if factory is not None:
+            raise ValueError(f"{model} is asked over the network, where nothing is built; leave out `factory`")
+        known = _applicable(settings, HttpSettings, "a remote model")
+        if "journal" not in known:
+            raise ValueError(
+                f"{model} is asked over the network: name a file for its answers with `journal`, so that none must be paid for "
+                "twice"
+            )
+        return from_http(model, **known)
     path = Path(model)
     kind = recognise(path)
     if kind is FileKind.CHECKPOINT:

@@ -14,7 +14,7 @@ from zest_jax.blackbox.external_data import external_files, external_locations
 from zest_jax.blackbox.outputs import Output, as_rows, failed_when_asked
 from zest_jax.blackbox.protocol import HostBlackBox, Layout, Returns, TextSpec
 from zest_jax.blackbox.recognise import existing_file, file_identity, onnx_problem
-from zest_jax.blackbox.settings import CommonSettings, spec_of
+from zest_jax.blackbox.settings import CommonSettings, check_shape, layout_of, spec_of
 from zest_jax.cores import usable_cores
 from zest_jax.data.known import PLURAL
 from zest_jax.data.tokens import Tokenizer
@@ -111,7 +111,7 @@ def from_onnx(
         raise ValueError(
             f"{name} takes texts; mean, std, value_range, layout and rate belong to images and sounds: leave them out"
         )
-    detected_layout, layout_from = _layout_of(shape, layout, name)
+    detected_layout, layout_from = layout_of(shape, layout, name)
     output_name = _choose_output(session, output, name)
     names_in_file, ignored = None, None
     if class_names is None:
@@ -182,7 +182,7 @@ class OnnxBlackBox(HostBlackBox):
     def answer_batch(self, prepared: np.ndarray) -> np.ndarray:
         if self._tokenizer is not None:
             prepared = self._ids(self._tokenizer, list(prepared))
-        self._check_shape(prepared)
+        check_shape(prepared, self._input_shape, self.label, self.spec)
         if self._dtype is np.uint8:
             prepared = np.clip(np.rint(prepared), 0, 255)
         prepared = prepared.astype(self._dtype, copy=False)
@@ -218,20 +218,6 @@ class OnnxBlackBox(HostBlackBox):
         if self._names_in_file is not None and len(self._names_in_file) != n_classes:
             self.settings["class_names_ignored"] = f"{len(self._names_in_file)} names for {n_classes} classes"
             self.class_names = self._names_in_file = None
-
-    def _check_shape(self, prepared: np.ndarray) -> None:
-        wanted = self._input_shape
-        if not wanted:
-            return
-        fits = len(wanted) == prepared.ndim and all(
-            want in (None, have) for want, have in zip(wanted[1:], prepared.shape[1:], strict=True)
-        )
-        if not fits:
-            shown = ", ".join("any" if d is None else str(d) for d in wanted)
-            raise ValueError(
-                f"{self.label} takes inputs [{shown}] ({self.spec.layout}), got {list(prepared.shape)}; make the "
-                "references of that size and number of channels, or set `layout` if the channels are elsewhere"
-            )
 
 
 def _import_onnxruntime() -> Any:
@@ -342,21 +328,6 @@ def _choose_output(session: Any, output: Output, name: str) -> str:
         f"{name} has the outputs {_signature(outputs)}: {problem} [batch, classes] of floating-point numbers; "
         "choose one with `output` (an index or a name), or export the model without what comes after its scores"
     )
-
-
-def _layout_of(shape: list[int | None], layout: Layout | Literal["auto"], name: str) -> tuple[Layout, str]:
-    if layout != "auto":
-        return layout, "given"
-    if len(shape) == 3 and 1 in shape[1:]:
-        return ("NCT" if shape[1] == 1 else "NTC"), "input shape"
-    if len(shape) != 4:
-        return "NHWC", "not an image model"
-    first, last = shape[1] in (1, 3), shape[3] in (1, 3)
-    if first and last:
-        raise ValueError(f"{name} takes inputs {shape}, where both axis 1 and axis 3 could be channels; set `layout`")
-    if first or last:
-        return ("NCHW" if first else "NHWC"), "input shape"
-    return "NCHW", "assumed: the input shape does not tell"
 
 
 def _classes_of(session: Any, output_name: str) -> int | None:

@@ -122,6 +122,15 @@ def in_fixed_batches(ask: Callable[[np.ndarray], np.ndarray], inputs: np.ndarray
     return answers[0] if len(answers) == 1 else np.concatenate(answers)
 
 
+def change(before: np.ndarray, after: np.ndarray) -> float:
+    """How far outputs moved, root mean square, as a share of their spread over the batch.
+
+    A hundredth of the largest output counts as spread too: where outputs hardly vary, rounding is no change.
+    """
+    spread = float(before.std(axis=0).mean()) + 0.01 * float(np.abs(before).max(initial=0)) + 1e-30
+    return float(np.sqrt(np.mean(np.square(after - before, dtype=np.float64)))) / spread
+
+
 def wrong_rows(label: str, shape: Any, size: int) -> ModelOutputError:
     """The error for outputs of a batch of `size` inputs that are not one row of scores per input."""
     return ModelOutputError(

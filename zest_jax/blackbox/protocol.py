@@ -7,6 +7,7 @@ loop does it on the device, in the same compiled function that composes the pert
 """
 
 import abc
+import contextlib
 import dataclasses
 from collections.abc import Callable, Sequence
 from typing import Any, Literal, NamedTuple, TypeVar
@@ -155,7 +156,10 @@ class BlackBox(abc.ABC):
         fixed_batch: the only batch size it accepts, or None for any.
         returns: what its outputs are: "logits", "probabilities", or "auto" when the query loop is to find out.
         settings: what was assumed or detected about it, JSON-able; kept in the signature and shown to the user.
+        wanted_batch: how many inputs it is best asked about at once, where that is not a matter of their size; None else.
     """
+
+    wanted_batch: int | None = None
 
     def __init__(
         self,
@@ -181,6 +185,13 @@ class BlackBox(abc.ABC):
     def __call__(self, inputs: Any) -> np.ndarray:
         """Answer plain inputs (images [batch, H, W, C], sounds [batch, samples], texts as strings): [batch, classes]."""
 
+    def asked_again(self, nth: int) -> contextlib.AbstractContextManager[None]:
+        """While it lasts, the model is asked the first questions once more, to see whether it answers the same.
+
+        A model that keeps its answers must really answer then: the `nth` time, from 1.
+        """
+        return contextlib.nullcontext()
+
     @property
     def takes_texts(self) -> bool:
         """Whether it is asked about texts, and not about arrays of numbers."""
@@ -188,7 +199,13 @@ class BlackBox(abc.ABC):
 
 
 class HostBlackBox(BlackBox):
-    """A model that answers on the host with NumPy arrays: PyTorch, ONNX Runtime, any callable."""
+    """A model that answers on the host with NumPy arrays: PyTorch, ONNX Runtime, any callable.
+
+    Attributes:
+        in_callbacks: whether it may be asked from inside a compiled function (`mode="callback"`).
+    """
+
+    in_callbacks: bool = True
 
     @abc.abstractmethod
     def answer_batch(self, prepared: np.ndarray) -> np.ndarray:

@@ -36,6 +36,7 @@ _FOREIGN = {
     b"\xff\xd8\xff": "a JPEG image, not a model",
     b"\x1f\x8b": "gzip-compressed; unpack it first",
     b"\x93NUMPY": "a NumPy array, not a model",
+    b"SQLite format 3": "an SQLite database (the journal of a remote model?), not a model; give its URL",
     b"GGUF": "a GGUF language model; only classifiers can be signed",
     b"<": "markup text (a downloaded web page?), not a model",
     b"version https://git-lfs": "a Git LFS pointer, not the model itself; fetch it with `git lfs pull`",

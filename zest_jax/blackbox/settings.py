@@ -2,7 +2,7 @@
 
 import functools
 from collections.abc import Sequence
-from typing import Any, TypedDict
+from typing import Any, Literal, TypedDict
 
 import numpy as np
 
@@ -47,6 +47,46 @@ def spec_of(
     (0.25,)
     """
     return InputSpec(mean=_as_tuple(mean), std=_as_tuple(std), value_range=value_range, layout=layout, rate=rate)
+
+
+def layout_of(shape: list[int | None], layout: Layout | Literal["auto"], name: str) -> tuple[Layout, str]:
+    """The layout of a model whose input has this shape (None for what is open), and how that is known.
+
+    >>> layout_of([None, 3, 32, 32], "auto", "suspect")
+    ('NCHW', 'input shape')
+    """
+    if layout != "auto":
+        return layout, "given"
+    if len(shape) == 3 and 1 in shape[1:]:
+        return ("NCT" if shape[1] == 1 else "NTC"), "input shape"
+    if len(shape) != 4:
+        return "NHWC", "not an image model"
+    first, last = shape[1] in (1, 3), shape[3] in (1, 3)
+    if first and last:
+        raise ValueError(f"{name} takes inputs {shape}, where both axis 1 and axis 3 could be channels; set `layout`")
+    if first or last:
+        return ("NCHW" if first else "NHWC"), "input shape"
+    return "NCHW", "assumed: the input shape does not tell"
+
+
+def check_shape(prepared: np.ndarray, wanted: Sequence[int | None], label: str, spec: Any) -> None:
+    """Refuse inputs of another shape than a model takes; None is open, the first is the batch, no shape takes anything.
+
+    Raises:
+        ValueError: they do not fit.
+    """
+    if not wanted:
+        return
+    fits = len(wanted) == prepared.ndim and all(
+        want in (None, have) for want, have in zip(wanted[1:], prepared.shape[1:], strict=True)
+    )
+    if not fits:
+        shown = ", ".join("any" if d is None else str(d) for d in wanted)
+        layout = f" ({spec.layout})" if isinstance(spec, InputSpec) else ""
+        raise ValueError(
+            f"{label} takes inputs [{shown}]{layout}, got {list(prepared.shape)}; make the references of that size and number "
+            "of channels, or set `layout` if the channels are elsewhere"
+        )
 
 
 def jax_spec(spec: InputSpec, tokenizer: Tokenizer | Any | None, *, lengths: bool, label: str) -> InputSpec | TextSpec:

@@ -11,6 +11,7 @@ from zest_jax.cli.distance import ComparisonOptions, number, warn_of_poor_fits
 from zest_jax.cli.files import UsageError, check_model, read_probes
 from zest_jax.cli.options import OFF, Common, ModelOptions, SolveOptions, detected
 from zest_jax.cli.pools import PoolOptions, ProbeOptions
+from zest_jax.cli.remote import RemoteOptions, closed_in_the_end, is_url, tell_costs, tell_sent
 from zest_jax.cli.sign import importable_from_here
 
 if TYPE_CHECKING:
@@ -48,6 +49,7 @@ class Compare(Common):
 
     comparison: ComparisonOptions = dataclasses.field(default_factory=ComparisonOptions)
     how: Annotated[ModelOptions, arg(name="model")] = dataclasses.field(default_factory=ModelOptions)
+    remote: RemoteOptions = dataclasses.field(default_factory=RemoteOptions)
     solve: SolveOptions = dataclasses.field(default_factory=SolveOptions)
     probe: ProbeOptions = dataclasses.field(default_factory=lambda: ProbeOptions(n_references=16))
     pool: PoolOptions = dataclasses.field(default_factory=PoolOptions)
@@ -58,16 +60,29 @@ class Compare(Common):
         for model in (self.model_a, self.model_b):
             check_model(model)
         # Both models are opened before any probes are made, so that a bad one is found at once.
+        probes = None if self.probes is None else read_probes(self.probes)
+        models = (self.model_a, self.model_b)
+        modality = probes.modality if probes is not None else self.pool.modality
+        remote = self.remote.settings(modality=None if modality == "auto" else modality)
+        # Where none is remote, their options are refused by name.
+        local = {} if any(is_url(model) for model in models) else self.remote.settings()
         with importable_from_here():
-            boxes = [self.how.load(self.model_a), self.how.load(self.model_b, factory=self.factory_b)]
+            boxes = [
+                self.how.load(model, factory=factory, remote=remote if is_url(model) else local)
+                for model, factory in ((self.model_a, None), (self.model_b, self.factory_b))
+            ]
         if boxes[0].label == boxes[1].label:
             boxes[0].label, boxes[1].label = self.model_a, self.model_b
-        probes = self._probes()
+        probes = self._probes() if probes is None else probes
 
         from zest_jax.distances import distance
         from zest_jax.signing import sign_many
 
-        a, b = sign_many(boxes, probes, progress=self.progress, **self.solve.arguments())
+        with closed_in_the_end(boxes):
+            if not self.progress:
+                tell_costs(boxes, probes, self.solve)
+            a, b = sign_many(boxes, probes, progress=self.progress, **self.solve.arguments())
+            tell_sent(boxes)
         d = distance(a, b, metric=self.comparison.metric, align=self.comparison.align)
         warn_of_poor_fits([a.label, b.label], [a, b])
         if self.json:
@@ -93,8 +108,6 @@ class Compare(Common):
         )
 
     def _probes(self) -> "ProbeSet":
-        if self.probes is not None:
-            return read_probes(self.probes)
         assert self.inputs is not None
         pool = self.pool.read(self.inputs, seed=self.probe.pool_seed, progress=self.progress)
         probes = self.probe.make(pool, progress=self.progress)

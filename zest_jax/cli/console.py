@@ -92,6 +92,8 @@ def in_words_of_the_command_line(text: str, command: Any) -> str:
         option = f"--{name.replace('_', '-')}"
         if value is None or value == "True":
             return f"`{option}`"
+        if value == "False":
+            return f"`--no-{option[2:]}`"
         value = value.strip("'\"")
         return f"`{option} {value}`"
 

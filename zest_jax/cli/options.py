@@ -5,7 +5,7 @@ package's own.
 """
 
 import dataclasses
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -150,8 +150,15 @@ class ModelOptions:
     providers: Annotated[tuple[str, ...] | None, *_PROVIDERS] = None
     """Execution providers of ONNX Runtime, first choice first; such as CUDAExecutionProvider,CPUExecutionProvider."""
 
-    def load(self, model: str, *, label: str | None = None, factory: str | None = None) -> "BlackBox":
-        """Open one model."""
+    def load(
+        self,
+        model: str,
+        *,
+        label: str | None = None,
+        factory: str | None = None,
+        remote: Mapping[str, Any] | None = None,
+    ) -> "BlackBox":
+        """Open one model; `remote` holds what only models behind an HTTP address take."""
         from zest_jax.blackbox import load_model
         from zest_jax.cli.files import check_model
 
@@ -173,6 +180,7 @@ class ModelOptions:
             device=self.device,
             threads=self.threads,
             providers=self.providers,
+            **(remote or {}),
         )
 
     def _names(self) -> list[str] | None:
@@ -235,5 +243,5 @@ def detected(box: "BlackBox") -> Iterator[tuple[str, str]]:
     """What was assumed or found out about a model, for the user to check."""
     from zest_jax.cli.console import pairs_of
 
-    hidden = ("file_sha256",)
+    hidden = ("file_sha256", "endpoint")
     yield from ((name, text) for name, text in pairs_of(box.settings) if name not in hidden)
