@@ -12,7 +12,7 @@ from tyro.conf import Positional, arg
 
 from zest_jax.cli.console import note, print_json, result_console
 from zest_jax.cli.files import UsageError, check_exists, read_signature
-from zest_jax.cli.options import OFF, Common
+from zest_jax.cli.options import OFF, Common, commas
 
 if TYPE_CHECKING:
     from zest_jax.screening import Entry, Filter
@@ -24,7 +24,8 @@ StorePath = Annotated[str, arg(metavar="STORE")]
 GROUP, GROUP_BYTES = 256, 64 * 2**20
 
 _ANY = arg(metavar="NAME ...", help_behavior_hint="(default: any)")
-_DATE = arg(metavar="YYYY-MM-DD", help_behavior_hint="(default: any)")
+_DATE = commas("YYYY-MM-DD", dt.date.fromisoformat, default="any")
+_TODAY = commas("YYYY-MM-DD", dt.date.fromisoformat, default="today, UTC")
 _VERSION = arg(metavar="N", help_behavior_hint="(default: the newest)")
 
 
@@ -41,10 +42,10 @@ class FilterOptions:
     owner: Annotated[tuple[str, ...], _ANY] = ()
     """Only models of these owners."""
 
-    since: Annotated[dt.date | None, _DATE] = None
+    since: Annotated[dt.date | None, *_DATE] = None
     """Only models of this date or later."""
 
-    until: Annotated[dt.date | None, _DATE] = None
+    until: Annotated[dt.date | None, *_DATE] = None
     """Only models of this date or earlier."""
 
     def filter(self) -> "Filter":
@@ -82,7 +83,7 @@ class Add(Common):
     owner: Annotated[str | None, arg(metavar="NAME", help_behavior_hint="(default: unknown)")] = None
     """Whose they are."""
 
-    date: Annotated[dt.date | None, arg(metavar="YYYY-MM-DD", help_behavior_hint="(default: today, UTC)")] = None
+    date: Annotated[dt.date | None, *_TODAY] = None
     """When they were made, or came in."""
 
     def run(self) -> None:

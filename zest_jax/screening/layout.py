@@ -12,7 +12,7 @@ import numpy as np
 from zest_jax.distances import comparable_settings
 from zest_jax.errors import FileFormatError, ProbeMismatchError, StoreError
 from zest_jax.screening.entries import Entry, Metadata
-from zest_jax.screening.sketch import KIND, SketchSettings, make_sketch
+from zest_jax.screening.sketch import KIND, Sketch, SketchSettings, make_sketches
 from zest_jax.signature import Signature
 from zest_jax.version import __version__
 
@@ -176,19 +176,27 @@ def digest_of(content: bytes) -> str:
     return digest.hexdigest()
 
 
-def row_of(signature: Signature, metadata: Metadata, header: Header, added: dt.datetime) -> dict[str, Any]:
-    """One model as a row; its name is the signature's label. What metadata need not be given is filled in."""
+def rows_of(
+    signatures: Sequence[Signature], metadata: Sequence[Metadata], header: Header, added: dt.datetime
+) -> list[dict[str, Any]]:
+    """Models as rows; their names are the signatures' labels. What metadata need not be given is filled in."""
+    sketches = make_sketches([signature.weights for signature in signatures], header.sketch)
+    return [
+        _row_of(signature, noted, sketch, added)
+        for signature, noted, sketch in zip(signatures, metadata, sketches, strict=True)
+    ]
+
+
+def _row_of(signature: Signature, metadata: Metadata, sketch: Sketch, added: dt.datetime) -> dict[str, Any]:
     model = signature.settings.get("model")
     told_by_model = model.get("architecture") if isinstance(model, dict) else None
-    metadata = dataclasses.replace(
-        metadata, architecture=metadata.architecture or told_by_model, date=metadata.date or added.date()
-    )
-    content = signature.to_bytes()
-    sketch = make_sketch(signature.weights, header.sketch)
-    r2 = signature.mean_r2()
+    content, r2 = signature.to_bytes(), signature.mean_r2()
     return {
         "name": signature.label,
-        **dataclasses.asdict(metadata),
+        "architecture": metadata.architecture or told_by_model,
+        "data": metadata.data,
+        "owner": metadata.owner,
+        "date": metadata.date or added.date(),
         "added": added,
         "classes": signature.n_classes,
         "class_names": None if signature.class_names is None else json.dumps(signature.class_names),

@@ -15,7 +15,7 @@ from zest_jax.screening.entries import ANY, Entry, Filter
 from zest_jax.screening.exact import Classes, aligned_distances, distances_to, joined
 from zest_jax.screening.layout import SketchBatch
 from zest_jax.screening.sketch import Sketch, late_interaction, make_sketch
-from zest_jax.screening.store import SIGNATURES_AT_ONCE, Store
+from zest_jax.screening.store import Store
 from zest_jax.signature import Signature
 
 SearchAlign = Literal["auto", "greedy"]
@@ -132,14 +132,13 @@ def screen(
         raise StoreError(_nothing(store, where))
     order = np.argsort(estimates, kind="stable")
     hits: list[Hit] = []
-    for start in range(0, len(order), SIGNATURES_AT_ONCE):
-        part = order[start : start + SIGNATURES_AT_ONCE]
-        found = list(store.load_rows(rows[part].tolist()))
-        distances = distances_to(suspect, [signature for _, signature in found], align=settings.align)
-        for (entry, _), distance, sketched in zip(found, distances, estimates[part], strict=True):
+    sketched = iter(estimates[order].tolist())
+    for part in store.load_rows(rows[order].tolist()):
+        distances = distances_to(suspect, [signature for _, signature in part], align=settings.align)
+        for (entry, _), distance in zip(part, distances.tolist(), strict=True):
             if np.isnan(distance):
                 raise _degenerate(suspect.label, entry.name)
-            hits.append(Hit(entry, float(distance), float(sketched)))
+            hits.append(Hit(entry, distance, next(sketched)))
         hits = sorted(hits, key=lambda hit: (hit.distance, hit.entry.name))[: settings.top]
     return Screening(tuple(hits), compared, len(order))
 
@@ -200,7 +199,8 @@ def distance_table(
 
     def load(block: list[int]) -> Classes:
         signatures = []
-        for i, (entry, signature) in zip(block, store.load_rows([rows[i] for i in block]), strict=True):
+        found = (pair for part in store.load_rows([rows[i] for i in block]) for pair in part)
+        for i, (entry, signature) in zip(block, found, strict=True):
             entries[i] = entry
             signatures.append(signature)
         return joined(signatures)
@@ -231,8 +231,7 @@ def distances_from(
     if not rows:
         raise StoreError(_nothing(store, where))
     entries, distances = [], []
-    for start in range(0, len(rows), SIGNATURES_AT_ONCE):
-        part = list(store.load_rows(rows[start : start + SIGNATURES_AT_ONCE]))
+    for part in store.load_rows(rows):
         entries += [entry for entry, _ in part]
         distances.append(distances_to(suspect, [signature for _, signature in part], align=align))
     found = np.concatenate(distances)

@@ -7,6 +7,7 @@ of about (1 - cosine^2) / sqrt(dimensions). A sketch is the w_c R as unit vector
 
 import dataclasses
 import functools
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -54,20 +55,29 @@ class Sketch(NamedTuple):
     norms: np.ndarray
 
 
-def make_sketch(weights: Float[np.ndarray, "features classes"], settings: SketchSettings) -> Sketch:
-    """Sketch the weights of a signature.
+def make_sketches(weights: Sequence[Float[np.ndarray, "features _"]], settings: SketchSettings) -> list[Sketch]:
+    """Sketch the weights of signatures of one probe set, in one matrix product.
 
     >>> rng = np.random.default_rng(0)
-    >>> weights = rng.normal(size=(500, 2)).astype(np.float32)
-    >>> sketch = make_sketch(np.stack([weights[:, 0], weights[:, 0] + weights[:, 1]], axis=1), SketchSettings())
+    >>> x, y = rng.normal(size=(2, 500, 1)).astype(np.float32)
+    >>> (sketch,) = make_sketches([np.concatenate([x, x + y], axis=1)], SketchSettings())
     >>> sketch.vectors.shape, abs(float(sketch.vectors[0] @ sketch.vectors[1]) - 0.5**0.5) < 0.1
     ((2, 128), True)
     """
-    wide = weights.astype(np.float64)
-    projected = (wide.T @ signs(len(weights), settings)).astype(np.float64)
+    if not weights:
+        return []
+    together = np.concatenate(weights, axis=1)
+    projected = together.T @ signs(len(together), settings)
     lengths = np.linalg.norm(projected, axis=1, keepdims=True)
-    vectors = np.divide(projected, lengths, out=np.zeros_like(projected), where=lengths > 0)
-    return Sketch(vectors.astype(np.float16), np.linalg.norm(wide, axis=0).astype(np.float32))
+    vectors = np.divide(projected, lengths, out=np.zeros_like(projected), where=lengths > 0).astype(np.float16)
+    norms = np.sqrt(np.square(together, dtype=np.float64).sum(axis=0)).astype(np.float32)
+    ends = np.cumsum([each.shape[1] for each in weights])[:-1]
+    return [Sketch(*parts) for parts in zip(np.split(vectors, ends), np.split(norms, ends), strict=True)]
+
+
+def make_sketch(weights: Float[np.ndarray, "features classes"], settings: SketchSettings) -> Sketch:
+    """Sketch the weights of one signature; see `make_sketches`."""
+    return make_sketches([weights], settings)[0]
 
 
 @functools.lru_cache(maxsize=4)
@@ -84,7 +94,7 @@ def signs(features: int, settings: SketchSettings) -> Float[np.ndarray, "feature
     z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     z = (z ^ (z >> np.uint64(31))).astype("<u8")
     bits = np.unpackbits(z.view(np.uint8).reshape(features, -1), axis=1)
-    return bits.astype(np.float64) * 2 - 1
+    return bits.astype(np.float32) * 2 - 1
 
 
 def late_interaction(

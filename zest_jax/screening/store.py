@@ -14,7 +14,7 @@ from zest_jax.screening.layout import (
     Header,
     SketchBatch,
     entries_of,
-    row_of,
+    rows_of,
     signature_of,
     sketches_of,
     table_of,
@@ -28,7 +28,7 @@ TRIES = 10
 PATIENCE = dt.timedelta(minutes=5)
 # Bytes of sketches, and signatures, that a reader holds at a time.
 SKETCH_BYTES = 16 * 2**20
-SIGNATURES_AT_ONCE = 32
+SIGNATURE_BYTES = 32 * 2**20
 
 
 class Added(NamedTuple):
@@ -216,10 +216,7 @@ class Store:
         if twice := sorted({name for name in names if names.count(name) > 1}) if len(set(names)) < len(names) else []:
             raise ValueError(f"the label {twice[0]!r} comes twice; in a store names are unique: give other labels")
         moment = dt.datetime.now(dt.UTC)
-        rows = {
-            signature.label: row_of(signature, noted, self.header, moment)
-            for signature, noted in zip(signatures, each, strict=True)
-        }
+        rows = {row["name"]: row for row in rows_of(signatures, each, self.header, moment)}
         given = dict(zip(names, each, strict=True))
         for _ in range(TRIES):
             self._dataset = self.latest()._dataset
@@ -257,34 +254,33 @@ class Store:
         """
         rows = self._rows_of(names)
         found = {
-            entry.name: signature for entry, signature in self.load_rows([rows[name] for name in dict.fromkeys(names)])
+            entry.name: signature
+            for part in self.load_rows([rows[name] for name in dict.fromkeys(names)])
+            for entry, signature in part
         }
         return [found[name] for name in names]
 
     def sketches(self, where: Filter = ANY) -> Iterator[SketchBatch]:
         """Sketches of the models that meet a filter, some megabytes at a time."""
-        with told(self.uri, "read"):
-            most = self._dataset.to_table(columns=["classes"])["classes"].to_numpy().max(initial=1)
-        rows = max(1, SKETCH_BYTES // (2 * self.header.sketch.dimensions * int(most)))
+        rows = max(1, SKETCH_BYTES // (2 * self.header.sketch.dimensions * self._most_classes))
         for batch in self.scan(SKETCH_COLUMNS, where=where.sql(), rows=min(rows, 8192)):
             yield sketches_of(batch, self.header, self.uri)
 
-    def load_rows(self, rows: Sequence[int]) -> Iterator[tuple[Entry, Signature]]:
-        """Models by their place in the data set (`SketchBatch.rows`), in the order given, few in memory at a time."""
-        for start in range(0, len(rows), SIGNATURES_AT_ONCE):
-            part = [int(row) for row in rows[start : start + SIGNATURES_AT_ONCE]]
+    def load_rows(self, rows: Sequence[int]) -> Iterator[list[tuple[Entry, Signature]]]:
+        """Models by their place in the data set (`SketchBatch.rows`), in the order given, some megabytes at a time."""
+        step = max(1, SIGNATURE_BYTES // (4 * self.header.features * self._most_classes))
+        for start in range(0, len(rows), step):
+            part = [int(row) for row in rows[start : start + step]]
             condition = f"_rowid IN ({', '.join(map(str, part))})"
             found = {}
             for batch in self.scan([*ENTRY_COLUMNS, "signature"], where=condition, rows=len(part)):
                 for row, entry, content in zip(
                     batch["_rowid"].to_pylist(), entries_of(batch), batch["signature"].to_pylist(), strict=True
                 ):
-                    found[row] = entry, content
-            if len(found) != len(set(part)):
-                raise StoreError(f"{len(set(part)) - len(found)} models of {self.uri} are gone; open the store anew")
-            for row in part:
-                entry, content = found[row]
-                yield entry, signature_of(entry.name, content, entry.digest, self.uri)
+                    found[row] = entry, signature_of(entry.name, content, entry.digest, self.uri)
+            if missing := set(part) - found.keys():
+                raise StoreError(f"{len(missing)} models of {self.uri} cannot be found: the store is damaged")
+            yield [found[row] for row in part]
 
     def scan(self, columns: Sequence[str], *, where: str | None = None, rows: int) -> Iterator[Any]:
         """Arrow batches of some columns and `_rowid`, of at most `rows` rows."""
@@ -322,6 +318,12 @@ class Store:
         """Files that a search through all models opens."""
         with told(self.uri, "read"):
             return len(self._dataset.get_fragments())
+
+    @property
+    def _most_classes(self) -> int:
+        """The largest number of classes of a model."""
+        with told(self.uri, "read"):
+            return int(self._dataset.to_table(columns=["classes"])["classes"].to_numpy().max(initial=1))
 
     def _insert(self, rows: list[dict[str, Any]]) -> bool:
         """Add rows, or return False where another writer added one of the names meanwhile."""

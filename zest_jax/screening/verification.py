@@ -9,8 +9,10 @@ import numpy as np
 from zest_jax.errors import StoreError, ZestError
 from zest_jax.screening.layout import ENTRY_COLUMNS, entries_of, signature_of
 from zest_jax.screening.sketch import make_sketch
-from zest_jax.screening.store import SIGNATURES_AT_ONCE, Store
+from zest_jax.screening.store import Store
 
+# Models read at a time.
+AT_ONCE = 32
 # Sketches are rounded to float16, and sums may be rounded otherwise on another machine.
 TOLERANCE = 2e-3
 
@@ -44,8 +46,8 @@ def verify(store: Store) -> Iterator[Problem]:
     for name, count in names.items():
         if count > 1:
             yield Problem(name, f"the name is there {count} times; remove it and add the model again")
-    for start in range(0, len(rows), SIGNATURES_AT_ONCE):
-        part = rows[start : start + SIGNATURES_AT_ONCE]
+    for start in range(0, len(rows), AT_ONCE):
+        part = rows[start : start + AT_ONCE]
         try:
             yield from _problems(store, part)
         except StoreError:
