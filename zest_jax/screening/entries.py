@@ -146,7 +146,7 @@ def check_text(field: str, value: str) -> None:
 def check_date(field: str, value: dt.date | None) -> None:
     """Refuse what is no date; a time of day would be dropped."""
     if value is not None and (not isinstance(value, dt.date) or isinstance(value, dt.datetime)):
-        raise ValueError(f"`{field}` is {value!r}; give a dt.date without a time")
+        raise ValueError(f"`{field}` is {value!r}; give a datetime.date without a time")
 
 
 UNKNOWN = Metadata()

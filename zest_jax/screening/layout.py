@@ -80,10 +80,10 @@ class Header:
                 f"{self.probe_hash[:16]}; a store has one probe set: sign the model with that one, or use another store"
             )
         theirs = json.loads(json.dumps(comparable_settings(signature)))
-        for name, value in self.settings.items():
-            if theirs[name] != value:
+        for name, other in theirs.items():
+            if (value := self.settings.get(name)) != other:
                 raise ProbeMismatchError(
-                    f"{signature.label} was fitted differently from the signatures of {uri} ({name}: {theirs[name]} and "
+                    f"{signature.label} was fitted differently from the signatures of {uri} ({name}: {other} and "
                     f"{value}); sign it with the same settings"
                 )
         if len(signature.weights) != self.features:
