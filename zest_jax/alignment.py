@@ -42,7 +42,7 @@ def align(a: Signature, b: Signature, *, method: AlignMethod = "auto", metric: M
     if method not in ("auto", "none", "greedy", "rowwise", "optimal"):
         raise ValueError(f"unknown alignment {method!r}; choose 'auto', 'none', 'greedy', 'rowwise' or 'optimal'")
     if method == "auto":
-        named = _by_name(a, b)
+        named = by_name(a, b)
         if named is not None:
             return named
         method = "greedy"
@@ -57,7 +57,8 @@ def align(a: Signature, b: Signature, *, method: AlignMethod = "auto", metric: M
     return Alignment(rows, columns, method)
 
 
-def _by_name(a: Signature, b: Signature) -> Alignment | None:
+def by_name(a: Signature, b: Signature) -> Alignment | None:
+    """Match classes of the same name, or return None where the models do not name theirs alike."""
     if a.class_names is None or b.class_names is None or len(set(a.class_names)) != len(a.class_names):
         return None
     if sorted(a.class_names) != sorted(b.class_names):

@@ -242,7 +242,7 @@ class TestScreen:
             ([sig, "--store", store, "--probes", session.probes], 2, "is a signature already; leave --probes out"),
             ([models["victim"], "--store", store], 2, "is a model, not a signature; sign it first"),
             ([models["victim"], "--store", store, "--probes", "other.npz"], 2, "give the probe set of the store"),
-            (["--store", store, "--probes", session.probes], 2, "--probes is for a model as suspect"),
+            (["--store", store, "--probes", session.probes], 2, "--probes goes with a suspect, and none is given"),
             ([sig, "--store", store, "--version", "9"], 1, "cannot open the store models.store"),
         ):
             code, out, err = zest("screen", *arguments)
@@ -253,3 +253,41 @@ class TestScreen:
         monkeypatch.setattr("zest_jax.cli.screen.MANY_FILES", 0)
         _, _, err = zest("screen", session.signatures["victim"], "--store", store)
         assert "models.store consists of 1 files, which slows the search; `zest store compact` helps" in err
+
+    def test_a_verdict_against_unrelated_models(self, zest, session, store, here):
+        victim = zj.Signature.load(session.signatures["victim"])
+        paths = []
+        for i in range(11):
+            weights = np.random.default_rng(i).normal(0, 1, victim.weights.shape).astype(np.float32)
+            dataclasses.replace(victim, label=f"u{i}", weights=weights).save(f"u{i}.sig")
+            paths.append(f"u{i}.sig")
+        suspect = session.signatures["victim_epoch3"]
+        assert zest("store", "remove", store, "victim_epoch3")[0] == 0
+        assert zest("store", "add", store, *paths[:1])[0] == 0
+        known = ["u0", *paths[1:]]  # one by its name in the store
+        code, out, _ = zest("screen", suspect, "--store", store, "--json", "--unrelated", *known)
+        assert code == 0
+        found = json.loads(out)
+        nearest, verdict = found["nearest"][0], found["verdict"]
+        assert nearest["name"] == "victim"
+        assert nearest["interval"][0] < nearest["distance"] < nearest["interval"][1]
+        assert (verdict["unrelated"], verdict["related"]) == (66, True)
+        assert verdict["p_value"] == pytest.approx(3 / 67)
+        code, out, _ = zest("screen", suspect, "--store", store, "--unrelated", *known)
+        assert "nearest: victim, relative distance" in " ".join(out.split())
+        assert "of 66 unrelated pairs none is as near: p < 0.045 for 3 models compared. Related." in " ".join(
+            out.split()
+        )
+        code, out, _ = zest("screen", suspect, "--store", store, "--unrelated", *known[:4])
+        assert code == 0
+        assert "3 models compared need 59 unrelated pairs to tell that from chance: can't tell." in " ".join(
+            out.split()
+        )
+        for arguments, message in (
+            (["u0", "u0.sig"], "--unrelated names a model twice"),
+            (["victim"], "--unrelated gives no pair besides the one to be judged"),
+            (["nobody"], "no model named nobody"),
+        ):
+            code, _, err = zest("screen", suspect, "--store", store, "--unrelated", *arguments)
+            assert code == 2
+            assert message in err

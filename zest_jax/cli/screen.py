@@ -17,11 +17,14 @@ from zest_jax.cli.store import FilterOptions, as_json
 if TYPE_CHECKING:
     import numpy as np
 
-    from zest_jax.screening import Entry, Screening, Store
+    from zest_jax.intervals import Interval
+    from zest_jax.screening import Entry, Judgement, Screening, Store
     from zest_jax.signature import Signature
 
 # A search opens every file of a store; more than these are worth a hint.
 MANY_FILES = 200
+# Each interval takes a few milliseconds.
+MOST_INTERVALS = 100
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -56,6 +59,11 @@ class Screen(Common):
 
     where: Annotated[FilterOptions, arg(name="filter")] = dataclasses.field(default_factory=FilterOptions)
 
+    unrelated: Annotated[tuple[str, ...], arg(metavar="NAME|U.sig ...", help_behavior_hint="(default: none)")] = ()
+    """Models known to be trained independently of each other and of the suspect: names in the store, or signatures. Their
+    distances, among themselves and to the suspect, are the yardstick of a verdict on the nearest model; twenty such models
+    are enough for a store of ten, ninety for two hundred."""
+
     version: Annotated[int | None, arg(metavar="N", help_behavior_hint="(default: the newest)")] = None
     """Search the store as it was at this version."""
 
@@ -81,8 +89,9 @@ class Screen(Common):
                 f"{self.store} consists of {store.n_files()} files, which slows the search; `zest store compact` helps"
             )
         if self.suspect is None:
-            if self.probes is not None:
-                raise UsageError("--probes is for a model as suspect, and none is given")
+            for name in ("probes", "unrelated"):
+                if getattr(self, name):
+                    raise UsageError(f"--{name} goes with a suspect, and none is given")
             self._among(store)
         else:
             self._one(self._signature(self.suspect, store), store)
@@ -95,10 +104,18 @@ class Screen(Common):
             top=wanted, candidates=None if self.all else max(self.candidates, wanted), align=self.align
         )
         found = screen(suspect, store, where=self.where.filter(), settings=settings)
+        intervals = _intervals(suspect, found, store, self.align)
         rows = [
-            {**as_json(hit.entry), "distance": hit.distance, "sketched": hit.sketched, "rank": rank}
-            for rank, hit in enumerate(found.hits, 1)
+            {
+                **as_json(hit.entry),
+                "distance": hit.distance,
+                "interval": None if interval is None else [interval.low, interval.high],
+                "sketched": hit.sketched,
+                "rank": rank,
+            }
+            for rank, (hit, interval) in enumerate(zip(found.hits, intervals, strict=True), 1)
         ]
+        judgement = self._judged(suspect, found, store) if self.unrelated else None
         if self.json:
             print_json(
                 {
@@ -111,13 +128,33 @@ class Screen(Common):
                     "compared": found.compared,
                     "exact": found.exact,
                     "nearest": rows,
+                    "verdict": None if judgement is None else judgement._asdict(),
                 }
             )
         elif self.csv:
             _print_csv(["rank", "name", "distance", "architecture", "data", "owner", "date", "classes"], rows)
         else:
-            _print_hits(suspect.label, found)
+            _print_hits(suspect.label, found, intervals)
+        if judgement is not None and not self.json:
+            (note if self.csv else result_console().print)(judgement.text)
         warn_of_poor_fits([suspect.label], [suspect])
+
+    def _judged(self, suspect: "Signature", found: "Screening", store: "Store") -> "Judgement":
+        """Judge the nearest model."""
+        from zest_jax.screening import judge, unrelated_distances
+
+        nearest = found.hits[0]
+        files = [name for name in self.unrelated if kind_of(name) == "signature"]
+        names = [name for name in self.unrelated if name not in files]
+        known = [*store.load(names), *(read_signature(Path(file)) for file in files)]
+        if len({each.label for each in known}) < len(known):
+            raise UsageError("--unrelated names a model twice; a model and its copy are not independent")
+        for each in known:
+            store.header.check(each, store.uri)
+        distances = unrelated_distances(suspect, known, apart=[nearest.entry.name], align=self.align)
+        if not len(distances):
+            raise UsageError("--unrelated gives no pair besides the one to be judged; name more models")
+        return judge(nearest.distance, distances, compared=found.compared, name=nearest.entry.name)
 
     def _among(self, store: "Store") -> None:
         from zest_jax.screening import distance_table
@@ -165,7 +202,20 @@ class Screen(Common):
         return sign(box, probes, progress=self.progress, **self.solve.arguments())
 
 
-def _print_hits(label: str, found: "Screening") -> None:
+def _intervals(
+    suspect: "Signature", found: "Screening", store: "Store", align: Literal["auto", "greedy"]
+) -> "list[Interval | None]":
+    """How sure each distance is, for a store of signatures around two references or more."""
+    if len(suspect.segment_counts) < 2 or len(found.hits) > MOST_INTERVALS:
+        return [None] * len(found.hits)
+    from zest_jax.intervals import distance_interval
+    from zest_jax.screening.exact import alignment_of
+
+    near = store.load([hit.entry.name for hit in found.hits])
+    return [distance_interval(suspect, each, align_by=alignment_of(suspect, each, align=align)) for each in near]
+
+
+def _print_hits(label: str, found: "Screening", intervals: "list[Interval | None]") -> None:
     from rich import box
     from rich.table import Table
 
@@ -173,14 +223,16 @@ def _print_hits(label: str, found: "Screening") -> None:
     table.add_column("", justify="right", no_wrap=True)
     table.add_column("model", overflow="fold")
     table.add_column("distance", justify="right", no_wrap=True)
+    table.add_column("95%", justify="right", no_wrap=True)
     for name in ("architecture", "data", "owner"):
         table.add_column(name, overflow="fold")
-    for rank, hit in enumerate(found.hits, 1):
+    for rank, (hit, interval) in enumerate(zip(found.hits, intervals, strict=True), 1):
         noted = hit.entry.metadata
         table.add_row(
             str(rank),
             hit.entry.name,
             number(hit.distance),
+            "-" if interval is None else f"{number(interval.low)} to {number(interval.high)}",
             *(value or "-" for value in (noted.architecture, noted.data, noted.owner)),
         )
     console = result_console()

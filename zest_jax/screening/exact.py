@@ -3,12 +3,12 @@
 All dot products of class vectors are one matrix product; alignments are found in them, and distances put together from them.
 """
 
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Int
 
-from zest_jax.alignment import AlignMethod, match_classes
+from zest_jax.alignment import Alignment, AlignMethod, by_name, match_classes
 from zest_jax.distances import distance
 from zest_jax.signature import Signature
 
@@ -114,6 +114,17 @@ def distances_to(
         rows = np.flatnonzero(counts == count)
         found[rows] = aligned_distances(one, joined([others[i] for i in rows]), align=align)[0]
     return found
+
+
+def alignment_of(a: Signature, b: Signature, *, align: Literal["auto", "greedy"] = "auto") -> Alignment:
+    """How the classes of two models are matched for their distance; like `zest_jax.align`, without JAX."""
+    if align == "auto" and (named := by_name(a, b)) is not None:
+        return named
+    x, y = (each.weights.astype(np.float64) for each in (a, b))
+    lengths = np.linalg.norm(x, axis=0)[:, None] * np.linalg.norm(y, axis=0)
+    match = greedy_matches(np.divide(x.T @ y, lengths, out=np.zeros(lengths.shape), where=lengths > 0)[None])[0]
+    rows = np.flatnonzero(match >= 0)
+    return Alignment(rows, match[rows], "greedy")
 
 
 def greedy_matches(cosines: Float[np.ndarray, "pairs a b"]) -> Int[np.ndarray, "pairs a"]:
