@@ -63,6 +63,14 @@ def test_import_neither_needs_an_extra_nor_starts_a_backend():
     assert done.stdout.split("\n")[:2] == ["[]", "False"]
 
 
+def test_the_command_line_and_the_search_do_not_wait_for_jax():
+    done = run(
+        "-c",
+        "import sys, zest_jax.cli.main, zest_jax.intervals, zest_jax.screening; print({'jax', 'lance', 'scipy.optimize'} & set(sys.modules))",
+    )
+    assert (done.returncode, done.stdout) == (0, "set()\n"), done.stderr
+
+
 def test_console_script_points_at_a_callable():
     module, _, function = PYPROJECT["project"]["scripts"]["zest"].partition(":")
     assert callable(getattr(importlib.import_module(module), function))

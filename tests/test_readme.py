@@ -39,7 +39,7 @@ def test_every_command_shown_is_a_command_with_those_options(capsys):
     commands = [words for line in lines if (words := line.split())]
     assert len(commands) >= 12
     for words in commands:
-        depth = 3 if words[1] in ("reuse", "zoo") else 2
+        depth = 3 if words[1] in ("reuse", "store", "zoo") else 2
         assert main([*words[1:depth], "--help"]) == 0
         shown = capsys.readouterr().out
         for option in (word for word in words if word.startswith("-")):

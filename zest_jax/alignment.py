@@ -2,19 +2,13 @@
 
 from typing import Literal, NamedTuple
 
-import jax
-import jax.numpy as jnp
 import numpy as np
-from scipy.optimize import linear_sum_assignment
 
 from zest_jax.signature import Signature
 
 Metric = Literal["cosine", "l1", "l2", "linf"]
 AlignMethod = Literal["auto", "none", "greedy", "rowwise", "optimal"]
 METRICS = ("cosine", "l1", "l2", "linf")
-
-# Numbers of an intermediate [rows, classes, features] array when l1 or linf distances are computed in pieces.
-PIECE = 2**24
 
 
 class Alignment(NamedTuple):
@@ -48,7 +42,7 @@ def align(a: Signature, b: Signature, *, method: AlignMethod = "auto", metric: M
     if method not in ("auto", "none", "greedy", "rowwise", "optimal"):
         raise ValueError(f"unknown alignment {method!r}; choose 'auto', 'none', 'greedy', 'rowwise' or 'optimal'")
     if method == "auto":
-        named = _by_name(a, b)
+        named = by_name(a, b)
         if named is not None:
             return named
         method = "greedy"
@@ -63,7 +57,8 @@ def align(a: Signature, b: Signature, *, method: AlignMethod = "auto", metric: M
     return Alignment(rows, columns, method)
 
 
-def _by_name(a: Signature, b: Signature) -> Alignment | None:
+def by_name(a: Signature, b: Signature) -> Alignment | None:
+    """Match classes of the same name, or return None where the models do not name theirs alike."""
     if a.class_names is None or b.class_names is None or len(set(a.class_names)) != len(a.class_names):
         return None
     if sorted(a.class_names) != sorted(b.class_names):
@@ -87,6 +82,8 @@ def match_classes(
     if distances.ndim != 2 or 0 in distances.shape or not np.isfinite(distances).all():
         raise ValueError(f"class distances must be a finite matrix [classes, classes]; got shape {distances.shape}")
     if method == "optimal":
+        from scipy.optimize import linear_sum_assignment
+
         return linear_sum_assignment(distances)
     if method not in ("greedy", "rowwise"):
         raise ValueError(f"unknown matching {method!r}; choose 'greedy', 'rowwise' or 'optimal'")
@@ -144,31 +141,11 @@ def class_distances(a: np.ndarray, b: np.ndarray, *, metric: Metric = "cosine") 
         raise ValueError(
             f"the signatures have {a.shape[0]} and {b.shape[0]} features; they come from different probe sets"
         )
+    # Imported here: a search through a store aligns without JAX, and should not wait for it.
+    from zest_jax.class_products import PIECE, by_differences, by_products
+
     if metric in ("cosine", "l2"):
-        return np.asarray(_by_products(a.T, b.T, metric == "cosine"))
+        return np.asarray(by_products(a.T, b.T, metric == "cosine"))
     rows = max(1, PIECE // max(b.size, 1))
     a_rows, b_rows = np.ascontiguousarray(a.T), np.ascontiguousarray(b.T)
-    return np.asarray(_by_differences(a_rows, b_rows, metric == "l1", min(rows, len(a_rows))))
-
-
-def _by_products_impl(a: jax.Array, b: jax.Array, cosine: bool) -> jax.Array:
-    aa, bb = jnp.square(a).sum(axis=1)[:, None], jnp.square(b).sum(axis=1)[None]
-    ab = jnp.matmul(a, b.T, precision=jax.lax.Precision.HIGHEST)
-    if cosine:
-        norms = jnp.sqrt(aa) * jnp.sqrt(bb)
-        return 1 - jnp.where(norms > 0, ab / jnp.where(norms > 0, norms, 1), 0)
-    return jnp.sqrt(jnp.maximum(aa + bb - 2 * ab, 0))
-
-
-_by_products = jax.jit(_by_products_impl, static_argnums=2)
-
-
-def _by_differences_impl(a: jax.Array, b: jax.Array, l1: bool, piece: int) -> jax.Array:
-    def row(x: jax.Array) -> jax.Array:
-        difference = jnp.abs(x - b)
-        return difference.sum(axis=1) if l1 else difference.max(axis=1)
-
-    return jax.lax.map(row, a, batch_size=piece)
-
-
-_by_differences = jax.jit(_by_differences_impl, static_argnums=(2, 3))
+    return np.asarray(by_differences(a_rows, b_rows, metric == "l1", min(rows, len(a_rows))))

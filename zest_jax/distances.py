@@ -1,6 +1,7 @@
 """Phase 4c: distances between signatures, and the relative distance (paper, Algorithm 1, line 12; Appendix C and G)."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
@@ -104,25 +105,37 @@ def check_comparable(a: Signature, b: Signature) -> None:
             "signatures from different "
             "probe sets cannot be compared: sign both models with the same probes file"
         )
+    ours, theirs = comparable_settings(a), comparable_settings(b)
     for name in ("solve", "targets"):
-        left, right = _comparable_settings(a, name), _comparable_settings(b, name)
+        left, right = ours[name], theirs[name]
         if left != right:
             raise ProbeMismatchError(
                 f"{a.label} and {b.label} were fitted differently ({name}: {left} and {right}); sign both with the same settings"
             )
-    if a.settings.get("targets") == "as-is" and a.settings.get("outputs") != b.settings.get("outputs"):
+    if ours["outputs"] != theirs["outputs"]:
         raise ProbeMismatchError(
-            f"{a.label} answers with {a.settings.get('outputs')}, {b.label} with {b.settings.get('outputs')}; "
+            f"{a.label} answers with {ours['outputs']}, {b.label} with {theirs['outputs']}; "
             "sign both with targets='probabilities' (or 'logits')"
         )
     a.check_informative()
     b.check_informative()
 
 
-def _comparable_settings(signature: Signature, name: str) -> object:
-    value = signature.settings.get(name)
-    # The solvers agree to rounding, so which of them was used does not matter.
-    return {k: v for k, v in value.items() if k != "solver"} if isinstance(value, dict) else value
+def comparable_settings(signature: Signature) -> dict[str, Any]:
+    """How a model was asked and fitted: signatures compare only where this is equal.
+
+    Returns:
+        "solve", "targets" and, where these are the outputs as they are, "outputs": what kind those are.
+    """
+    solve, targets = signature.settings.get("solve"), signature.settings.get("targets")
+    if isinstance(solve, dict):
+        # The solvers agree to rounding, so which of them was used does not matter.
+        solve = {name: value for name, value in solve.items() if name != "solver"}
+    return {
+        "solve": solve,
+        "targets": targets,
+        "outputs": signature.settings.get("outputs") if targets == "as-is" else None,
+    }
 
 
 def relative_distance(

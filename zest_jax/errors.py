@@ -32,6 +32,10 @@ class FileFormatError(ZestError):
     """A file is truncated, damaged, or not of the format it was opened as."""
 
 
+class StoreError(ZestError):
+    """A store of signatures cannot be read or changed: another format, damaged, no room, or other content under a name."""
+
+
 class UnsafeFileError(ZestError):
     """Loading the file could run code of its author; refused unless the caller trusts it."""
 

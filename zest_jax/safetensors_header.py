@@ -1,15 +1,19 @@
 """Read the header of a safetensors file (8 bytes length, then JSON) without its tensors."""
 
+import contextlib
 import json
 import os
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 LARGEST_HEADER = 100_000_000  # bytes; safetensors' own limit
 
 
-def safetensors_header(path: str | os.PathLike[str]) -> dict[str, Any] | None:
+def safetensors_header(source: str | os.PathLike[str] | BinaryIO) -> dict[str, Any] | None:
     """Return the header of a safetensors file: dtype, shape and `data_offsets` by tensor, and `__metadata__`.
+
+    Args:
+        source: its path, or the file itself, open at its beginning.
 
     Returns:
         None where the file does not begin like a safetensors file, or announces a header above `LARGEST_HEADER`.
@@ -18,7 +22,7 @@ def safetensors_header(path: str | os.PathLike[str]) -> dict[str, Any] | None:
         ValueError: it begins like one, but the header is cut off or is not a JSON object.
         OSError: it cannot be read.
     """
-    with Path(path).open("rb") as file:
+    with Path(source).open("rb") if isinstance(source, str | os.PathLike) else contextlib.nullcontext(source) as file:
         start = file.read(9)
         length = int.from_bytes(start[:8], "little")
         if start[8:] != b"{" or length > LARGEST_HEADER:
@@ -36,10 +40,10 @@ def safetensors_header(path: str | os.PathLike[str]) -> dict[str, Any] | None:
     return header
 
 
-def safetensors_metadata(path: str | os.PathLike[str]) -> dict[str, str] | None:
+def safetensors_metadata(source: str | os.PathLike[str] | BinaryIO) -> dict[str, str] | None:
     """Return what a safetensors file says of itself (`__metadata__`); None where it is damaged or not such a file."""
     try:
-        header = safetensors_header(path)
+        header = safetensors_header(source)
     except ValueError:
         return None
     if header is None:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import hashlib
+import io
 import json
 import os
 from collections.abc import Sequence
@@ -203,6 +204,12 @@ class Signature:
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write a safetensors file, all at once or not at all."""
+        data = self.to_bytes()
+        with atomic_write(path) as file:
+            file.write(data)
+
+    def to_bytes(self) -> bytes:
+        """What `save` writes."""
         tensors = {
             "weights": self.weights,
             "segment_counts": self.segment_counts,
@@ -222,10 +229,7 @@ class Signature:
             "settings": json.dumps(self.settings),
             "version": self.version,
         }
-        with atomic_write(path) as file:
-            file.write(
-                safetensors.numpy.save({k: np.ascontiguousarray(v) for k, v in tensors.items()}, metadata=header)
-            )
+        return safetensors.numpy.save({k: np.ascontiguousarray(v) for k, v in tensors.items()}, metadata=header)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> "Signature":
@@ -235,10 +239,23 @@ class Signature:
             FileNotFoundError: there is no such file.
             FileFormatError: it is truncated, damaged, or not a signature.
         """
-        tensors, header = read_tensors(path, FORMAT, "a signature", "make it with `zest sign`")
+        return cls.from_bytes(Path(path).read_bytes(), origin=str(path))
+
+    @classmethod
+    def from_bytes(cls, data: bytes, *, origin: str) -> "Signature":
+        """Read what `to_bytes` returned.
+
+        Args:
+            data: the content of a signature file.
+            origin: where it comes from, for errors.
+
+        Raises:
+            FileFormatError: it is truncated, damaged, or not a signature.
+        """
+        tensors, header = parse_tensors(data, origin, FORMAT, "a signature", "make it with `zest sign`")
         if header.get("format_version") != FORMAT_VERSION:
             raise FileFormatError(
-                f"{path} is a signature of format version {header.get('format_version')}; this package reads "
+                f"{origin} is a signature of format version {header.get('format_version')}; this package reads "
                 f"version {FORMAT_VERSION}"
             )
         names = json.loads(header["class_names"])
@@ -257,7 +274,9 @@ class Signature:
                 preview=_preview_from(tensors),
             )
         except (KeyError, ValueError) as error:
-            raise FileFormatError(f"{path} is a damaged signature ({error}); make it again with `zest sign`") from error
+            raise FileFormatError(
+                f"{origin} is a damaged signature ({error}); make it again with `zest sign`"
+            ) from error
 
 
 def _preview_tensors(preview: Preview) -> dict[str, np.ndarray]:
@@ -288,17 +307,22 @@ def read_tensors(
     path: str | os.PathLike[str], kind: str, name: str, remedy: str
 ) -> tuple[dict[str, np.ndarray], dict[str, str]]:
     """Read a safetensors file whose metadata says `format: kind`; returns tensors and metadata."""
-    path = Path(path)
-    data = path.read_bytes()
-    header = safetensors_metadata(path)
+    return parse_tensors(Path(path).read_bytes(), str(path), kind, name, remedy)
+
+
+def parse_tensors(
+    data: bytes, origin: str, kind: str, name: str, remedy: str
+) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+    """Do what `read_tensors` does with the content of a file that came from `origin`."""
+    header = safetensors_metadata(io.BytesIO(data))
     try:
         tensors = safetensors.numpy.load(data)
     except (SafetensorError, ValueError) as error:
-        raise FileFormatError(f"{path} is not {name}, or is truncated ({error}); {remedy}") from error
+        raise FileFormatError(f"{origin} is not {name}, or is truncated ({error}); {remedy}") from error
     if header is None:
-        raise FileFormatError(f"{path} is not {name}, or is truncated; {remedy}")
+        raise FileFormatError(f"{origin} is not {name}, or is truncated; {remedy}")
     if header.get("format") != kind:
-        raise FileFormatError(f"{path} is a safetensors file but not {name}; {remedy}")
+        raise FileFormatError(f"{origin} is a safetensors file but not {name}; {remedy}")
     return tensors, header
 
 

@@ -20,8 +20,10 @@ from zest_jax.cli.files import UsageError
 from zest_jax.cli.paper import Paper
 from zest_jax.cli.probes import Probes
 from zest_jax.cli.reuse import Reuse
+from zest_jax.cli.screen import Screen
 from zest_jax.cli.show import Show
 from zest_jax.cli.sign import Sign
+from zest_jax.cli.store import Store
 from zest_jax.cli.train import Train
 from zest_jax.cli.zoo import Zoo
 from zest_jax.errors import ZestError, missing_extra
@@ -34,6 +36,7 @@ _EXTRAS = {
     "optax": ("optax", "train"),
     "filelock": ("filelock", "train"),
     "onnx": ("onnx", "export"),
+    "lance": ("pylance", "store"),
 }
 
 DESCRIPTION = """Was this model made from that one? Distances between black-box classifiers (Zest, ICLR 2022).
@@ -44,6 +47,11 @@ Make probes once, sign every model with them, compare the signatures:
     zest sign victim.onnx --probes probes.npz -o victim.sig
     zest sign suspect.onnx --probes probes.npz -o suspect.sig
     zest distance victim.sig suspect.sig
+
+Keep many signatures in a store, and find those nearest to a suspect:
+
+    zest store add models.store *.sig
+    zest screen suspect.sig --store models.store
 
 Results go to stdout, progress and messages to stderr. Exit codes: 0 done, 2 wrong use, 1 failure.
 `zest COMMAND --help` explains the options of a command; `zest --version` prints the version.
@@ -60,6 +68,8 @@ Command = (
     | Annotated[Export, tyro.conf.subcommand("export")]
     | Annotated[Reuse, tyro.conf.subcommand("reuse")]
     | Annotated[Zoo, tyro.conf.subcommand("zoo")]
+    | Annotated[Store, tyro.conf.subcommand("store")]
+    | Annotated[Screen, tyro.conf.subcommand("screen")]
     | Annotated[Paper, tyro.conf.subcommand("paper")]
 )
 _STYLE = (tyro.conf.OmitSubcommandPrefixes, tyro.conf.OmitArgPrefixes, tyro.conf.FlagCreatePairsOff)

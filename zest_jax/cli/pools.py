@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from tyro.conf import arg
 
 from zest_jax.cli.options import OFF, commas, floats, pixels, settings
-from zest_jax.data.known import PLURAL
 
 if TYPE_CHECKING:
     from zest_jax.data import ImageSet, SoundSet, TextSet
@@ -66,6 +65,7 @@ class PoolOptions:
         from zest_jax.cli.console import note
         from zest_jax.cli.files import UsageError
         from zest_jax.data import load_images, load_sound_pool, load_text_pool, modality_of
+        from zest_jax.data.known import PLURAL
 
         modality = modality_of(source, self.split) if self.modality == "auto" else self.modality
         for kind, names in _OWN.items():
@@ -174,6 +174,7 @@ class ProbeOptions:
         """Make the probe set of a pool of inputs."""
         from zest_jax.cli.files import UsageError
         from zest_jax.data import SoundSet, TextSet
+        from zest_jax.data.known import PLURAL
         from zest_jax.probes import audio_probes, image_probes, text_probes
 
         if self.references == "stratified" and pool.labels is None:

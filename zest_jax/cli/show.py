@@ -9,7 +9,6 @@ from tyro.conf import Positional, arg
 from zest_jax.cli.console import note, pairs_of, print_json, result_console, short
 from zest_jax.cli.files import UsageError, check_exists, check_output, kind_of, read_probes, read_signature
 from zest_jax.cli.options import OFF, Common
-from zest_jax.data.known import PLURAL
 
 if TYPE_CHECKING:
     from zest_jax.probes import ProbeSet
@@ -133,6 +132,8 @@ class Show(Common):
 
 
 def _of_signature(signature: "Signature") -> dict[str, Any]:
+    from zest_jax.data.known import PLURAL
+
     summary = signature.summary()
     segments, r2 = summary["segments"], summary["r2"]
     spread = (
@@ -174,6 +175,8 @@ def _counts(fewest: int, most: int, together: int) -> str:
 
 
 def _of_probes(probes: "ProbeSet") -> dict[str, Any]:
+    from zest_jax.data.known import PLURAL
+
     counts = probes.n_segments
     saved = 1 - probes.n_queries / (probes.n_references * probes.n_samples)
     settings = {name: value for name, value in probes.settings.items() if name != "reference_indices"}

@@ -1,0 +1,281 @@
+"""`zest screen`: which models of a store is a suspect nearest to; which models of a store are near each other."""
+
+import csv
+import dataclasses
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from tyro.conf import Positional, arg
+
+from zest_jax.cli.console import note, print_json, result_console
+from zest_jax.cli.distance import number, warn_of_poor_fits
+from zest_jax.cli.files import UsageError, check_model, kind_of, read_probes, read_signature
+from zest_jax.cli.options import OFF, Common, ModelOptions, SolveOptions
+from zest_jax.cli.store import FilterOptions, as_json
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from zest_jax.intervals import Interval
+    from zest_jax.screening import Entry, Judgement, Screening, Store
+    from zest_jax.signature import Signature
+
+# A search opens every file of a store; more than these are worth a hint.
+MANY_FILES = 200
+# Each interval takes a few milliseconds.
+MOST_INTERVALS = 100
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Screen(Common):
+    """Print the models of a store that are nearest to a suspect, nearest first; or, without a suspect, the nearest pairs in it.
+
+    All models are compared by compact sketches, the most promising ones exactly, with their classes aligned.
+    """
+
+    suspect: Positional[
+        Annotated[str | None, arg(metavar="SUSPECT", help_behavior_hint="(default: the models of the store)")]
+    ] = None
+    """A signature; or a model, which is signed first (with --probes)."""
+
+    store: Annotated[str, arg(metavar="STORE")]
+    """Folder or URL of the store, as `zest store add` made it."""
+
+    top: Annotated[int, arg(metavar="N")] = 10
+    """How many of the nearest are shown."""
+
+    candidates: Annotated[int, arg(metavar="N")] = 200
+    """Models to which exact distances are computed, the nearest by their sketches."""
+
+    all: Annotated[bool, OFF] = False
+    """Compute exact distances to all models, and show all."""
+
+    align: Literal["auto", "greedy"] = "auto"
+    """How classes are matched: auto by name when both models have the same class names, else greedy."""
+
+    probes: Annotated[Path | None, arg(metavar="FILE", help_behavior_hint="(for a model as suspect)")] = None
+    """Probe set of the store."""
+
+    where: Annotated[FilterOptions, arg(name="filter")] = dataclasses.field(default_factory=FilterOptions)
+
+    unrelated: Annotated[tuple[str, ...], arg(metavar="NAME|U.sig ...", help_behavior_hint="(default: none)")] = ()
+    """Models known to be trained independently of each other and of the suspect: names in the store, or signatures. Their
+    distances, among themselves and to the suspect, are the yardstick of a verdict on the nearest model; twenty such models
+    are enough for a store of ten, ninety for two hundred."""
+
+    version: Annotated[int | None, arg(metavar="N", help_behavior_hint="(default: the newest)")] = None
+    """Search the store as it was at this version."""
+
+    json: Annotated[bool, OFF] = False
+    """Print JSON; without a suspect, with the whole matrix."""
+
+    csv: Annotated[bool, OFF] = False
+    """Print CSV; without a suspect, all pairs."""
+
+    how: Annotated[ModelOptions, arg(name="model")] = dataclasses.field(default_factory=ModelOptions)
+    solve: SolveOptions = dataclasses.field(default_factory=SolveOptions)
+
+    def run(self) -> None:
+        if self.json and self.csv:
+            raise UsageError("--json and --csv contradict each other; choose one")
+        if self.top < 1:
+            raise UsageError(f"--top is {self.top}; give at least 1")
+        from zest_jax.screening import Store
+
+        store = Store.open(self.store, version=self.version)
+        if store.n_files() > MANY_FILES:
+            note(
+                f"{self.store} consists of {store.n_files()} files, which slows the search; `zest store compact` helps"
+            )
+        if self.suspect is None:
+            for name in ("probes", "unrelated"):
+                if getattr(self, name):
+                    raise UsageError(f"--{name} goes with a suspect, and none is given")
+            self._among(store)
+        else:
+            self._one(self._signature(self.suspect, store), store)
+
+    def _one(self, suspect: "Signature", store: "Store") -> None:
+        from zest_jax.screening import SearchSettings, screen
+
+        wanted = max(1, len(store)) if self.all else self.top
+        settings = SearchSettings(
+            top=wanted, candidates=None if self.all else max(self.candidates, wanted), align=self.align
+        )
+        found = screen(suspect, store, where=self.where.filter(), settings=settings)
+        intervals = _intervals(suspect, found, store, self.align)
+        rows = [
+            {
+                **as_json(hit.entry),
+                "distance": hit.distance,
+                "interval": None if interval is None else [interval.low, interval.high],
+                "sketched": hit.sketched,
+                "rank": rank,
+            }
+            for rank, (hit, interval) in enumerate(zip(found.hits, intervals, strict=True), 1)
+        ]
+        judgement = self._judged(suspect, found, store) if self.unrelated else None
+        if self.json:
+            print_json(
+                {
+                    "suspect": suspect.label,
+                    "store": self.store,
+                    "version": store.version,
+                    "filter": str(self.where.filter()),
+                    "metric": "cosine",
+                    "align": self.align,
+                    "compared": found.compared,
+                    "exact": found.exact,
+                    "nearest": rows,
+                    "verdict": None if judgement is None else judgement._asdict(),
+                }
+            )
+        elif self.csv:
+            _print_csv(["rank", "name", "distance", "architecture", "data", "owner", "date", "classes"], rows)
+        else:
+            _print_hits(suspect.label, found, intervals)
+        if judgement is not None and not self.json:
+            (note if self.csv else result_console().print)(judgement.text)
+        warn_of_poor_fits([suspect.label], [suspect])
+
+    def _judged(self, suspect: "Signature", found: "Screening", store: "Store") -> "Judgement":
+        """Judge the nearest model."""
+        from zest_jax.screening import judge, unrelated_distances
+
+        nearest = found.hits[0]
+        files = [name for name in self.unrelated if kind_of(name) == "signature"]
+        names = [name for name in self.unrelated if name not in files]
+        known = [*store.load(names), *(read_signature(Path(file)) for file in files)]
+        if len({each.label for each in known}) < len(known):
+            raise UsageError("--unrelated names a model twice; a model and its copy are not independent")
+        for each in known:
+            store.header.check(each, store.uri)
+        distances = unrelated_distances(suspect, known, apart=[nearest.entry.name], align=self.align)
+        if not len(distances):
+            raise UsageError("--unrelated gives no pair besides the one to be judged; name more models")
+        return judge(nearest.distance, distances, compared=found.compared, name=nearest.entry.name)
+
+    def _among(self, store: "Store") -> None:
+        from zest_jax.screening import distance_table
+
+        entries, matrix = distance_table(store, where=self.where.filter(), align=self.align)
+        names = [entry.name for entry in entries]
+        pairs = _pairs(names, matrix, None if self.all or self.csv else self.top)
+        if self.json:
+            models = [as_json(entry) for entry in entries]
+            how = {"metric": "cosine", "align": self.align, "filter": str(self.where.filter())}
+            print_json(
+                {
+                    "store": self.store,
+                    "version": store.version,
+                    **how,
+                    "models": models,
+                    "nearest": pairs,
+                    "matrix": matrix,
+                }
+            )
+        elif self.csv:
+            _print_csv(["a", "b", "distance"], pairs)
+        else:
+            _print_pairs(pairs, entries)
+
+    def _signature(self, suspect: str, store: "Store") -> "Signature":
+        """Read the suspect, or sign it."""
+        path = Path(suspect)
+        if kind_of(path) == "signature" or self.probes is None:
+            if self.probes is not None:
+                raise UsageError(f"{suspect} is a signature already; leave --probes out")
+            return read_signature(path)
+        check_model(suspect)
+        probes = read_probes(self.probes)
+        if probes.hash != store.header.probe_hash:
+            raise UsageError(
+                f"--probes {self.probes} is probe set {probes.hash[:16]}, and {self.store} holds signatures of "
+                f"{store.header.probe_hash[:16]}; give the probe set of the store"
+            )
+        from zest_jax.cli.sign import importable_from_here
+        from zest_jax.signing import sign
+
+        with importable_from_here():
+            box = self.how.load(suspect)
+        return sign(box, probes, progress=self.progress, **self.solve.arguments())
+
+
+def _intervals(
+    suspect: "Signature", found: "Screening", store: "Store", align: Literal["auto", "greedy"]
+) -> "list[Interval | None]":
+    """How sure each distance is, for a store of signatures around two references or more."""
+    if len(suspect.segment_counts) < 2 or len(found.hits) > MOST_INTERVALS:
+        return [None] * len(found.hits)
+    from zest_jax.intervals import distance_interval
+    from zest_jax.screening.exact import alignment_of
+
+    near = store.load([hit.entry.name for hit in found.hits])
+    return [distance_interval(suspect, each, align_by=alignment_of(suspect, each, align=align)) for each in near]
+
+
+def _print_hits(label: str, found: "Screening", intervals: "list[Interval | None]") -> None:
+    from rich import box
+    from rich.table import Table
+
+    table: Any = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("", justify="right", no_wrap=True)
+    table.add_column("model", overflow="fold")
+    table.add_column("distance", justify="right", no_wrap=True)
+    table.add_column("95%", justify="right", no_wrap=True)
+    for name in ("architecture", "data", "owner"):
+        table.add_column(name, overflow="fold")
+    for rank, (hit, interval) in enumerate(zip(found.hits, intervals, strict=True), 1):
+        noted = hit.entry.metadata
+        table.add_row(
+            str(rank),
+            hit.entry.name,
+            number(hit.distance),
+            "-" if interval is None else f"{number(interval.low)} to {number(interval.high)}",
+            *(value or "-" for value in (noted.architecture, noted.data, noted.owner)),
+        )
+    console = result_console()
+    console.print(table)
+    one = found.compared == 1
+    console.print(
+        f"cosine distances from {label}; {found.compared:,} model{'' if one else 's'} compared, {found.exact:,} exactly",
+        soft_wrap=True,
+    )
+    if one:
+        note("a single model was compared, so nothing tells whether this is near; add unrelated models to the store")
+
+
+def _print_pairs(pairs: list[dict[str, Any]], entries: "list[Entry]") -> None:
+    from rich import box
+    from rich.table import Table
+
+    table: Any = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("model", overflow="fold")
+    table.add_column("model", overflow="fold")
+    table.add_column("distance", justify="right", no_wrap=True)
+    for pair in pairs:
+        table.add_row(pair["a"], pair["b"], number(pair["distance"]))
+    console = result_console()
+    console.print(table)
+    among = len(entries) * (len(entries) - 1) // 2
+    console.print(f"cosine distances; nearest of {among:,} pairs among {len(entries):,} models", soft_wrap=True)
+
+
+def _pairs(names: list[str], matrix: "np.ndarray", top: int | None) -> list[dict[str, Any]]:
+    """Pairs, nearest first."""
+    import numpy as np
+
+    rows, columns = np.triu_indices(len(names), 1)
+    distances = matrix[rows, columns]
+    order = np.argsort(distances, kind="stable")[:top]
+    return [
+        {"a": names[i], "b": names[j], "distance": float(distance)}
+        for i, j, distance in zip(rows[order], columns[order], distances[order], strict=True)
+    ]
+
+
+def _print_csv(columns: list[str], rows: list[dict[str, Any]]) -> None:
+    writer = csv.DictWriter(sys.stdout, fieldnames=columns, lineterminator="\n", extrasaction="ignore")
+    writer.writeheader()
+    writer.writerows({name: "" if value is None else value for name, value in row.items()} for row in rows)

@@ -1,0 +1,156 @@
+"""What a store knows of a model besides its signature, and how models are chosen by it."""
+
+import dataclasses
+import datetime as dt
+from typing import NamedTuple
+
+LONGEST = 200
+"""Characters that a name, an architecture, a data set or an owner may have."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Metadata:
+    """What is noted of a model when it is added; None is unknown.
+
+    Attributes:
+        architecture: such as "resnet18".
+        data: what it was trained on, such as "flowers".
+        owner: whose it is.
+        date: when it was made, or came in.
+
+    Raises:
+        ValueError: a text is empty, longer than 200 characters, or holds characters that cannot be printed.
+
+    >>> Metadata(architecture="resnet18", owner="lab 3", date=dt.date(2024, 5, 1)).architecture
+    'resnet18'
+    """
+
+    architecture: str | None = None
+    data: str | None = None
+    owner: str | None = None
+    date: dt.date | None = None
+
+    def __post_init__(self) -> None:
+        for field in ("architecture", "data", "owner"):
+            value = getattr(self, field)
+            if value is not None:
+                check_text(field, value)
+        check_date("date", self.date)
+
+
+class Entry(NamedTuple):
+    """One model of a store, without its signature.
+
+    Attributes:
+        name: unique in the store.
+        metadata: what was noted of it.
+        added: when it was added, in UTC.
+        classes: how many outputs it has.
+        class_names: of the outputs in order, or None.
+        r2: share of the answers' variance that the linear fits explain, or None where nothing varies.
+        version: of the package that made the signature.
+        digest: SHA-256 over the signature, in hexadecimal.
+    """
+
+    name: str
+    metadata: Metadata
+    added: dt.datetime
+    classes: int
+    class_names: tuple[str, ...] | None
+    r2: float | None
+    version: str
+    digest: str
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Filter:
+    """Which models of a store are meant: those that meet everything given; what is unknown of a model does not meet it.
+
+    Attributes:
+        architecture, data, owner: one of these values; () for any.
+        since, until: first and last date, both included; None for any.
+
+    Raises:
+        ValueError: a value is no possible one, or `since` is after `until`.
+
+    >>> Filter(owner=("lab 3", "o'hara"), since=dt.date(2024, 1, 1)).sql()
+    "owner IN ('lab 3', 'o''hara') AND date >= DATE '2024-01-01'"
+    >>> Filter().sql() is None
+    True
+    """
+
+    architecture: tuple[str, ...] = ()
+    data: tuple[str, ...] = ()
+    owner: tuple[str, ...] = ()
+    since: dt.date | None = None
+    until: dt.date | None = None
+
+    def __post_init__(self) -> None:
+        for field in ("architecture", "data", "owner"):
+            values = getattr(self, field)
+            if isinstance(values, str):
+                raise ValueError(f"`{field}` is the text {values!r}; give a tuple of texts, ({values!r},)")
+            for value in values:
+                check_text(field, value)
+        for field in ("since", "until"):
+            check_date(field, getattr(self, field))
+        if self.since is not None and self.until is not None and self.since > self.until:
+            raise ValueError(f"`since` is {self.since}, after `until`, {self.until}; no model can meet that")
+
+    def sql(self) -> str | None:
+        """The condition in SQL, or None where every model is meant."""
+        parts = [
+            f"{field} IN ({', '.join(quoted(value) for value in getattr(self, field))})"
+            for field in ("architecture", "data", "owner")
+            if getattr(self, field)
+        ]
+        if self.since is not None:
+            parts.append(f"date >= DATE '{self.since.isoformat()}'")
+        if self.until is not None:
+            parts.append(f"date <= DATE '{self.until.isoformat()}'")
+        return " AND ".join(parts) or None
+
+    def __str__(self) -> str:
+        parts = [
+            f"{field} {' or '.join(getattr(self, field))}"
+            for field in ("architecture", "data", "owner")
+            if getattr(self, field)
+        ]
+        parts += [f"{field} {value}" for field in ("since", "until") if (value := getattr(self, field)) is not None]
+        return ", ".join(parts) or "any"
+
+
+def quoted(text: str) -> str:
+    """A text as SQL writes it.
+
+    >>> print(quoted("o'hara"))
+    'o''hara'
+    """
+    return "'" + text.replace("'", "''") + "'"
+
+
+def check_text(field: str, value: str) -> None:
+    """Refuse what cannot be a name, an architecture, a data set or an owner; `field` says which.
+
+    >>> check_text("name", "")
+    Traceback (most recent call last):
+    ValueError: `name` is ''; give 1 to 200 printable characters, without blanks at the ends
+    """
+    if not isinstance(value, str) or not 0 < len(value) <= LONGEST or not value.isprintable() or value != value.strip():
+        shown = value if len(str(value)) <= 60 else f"{str(value)[:60]}..."
+        raise ValueError(
+            f"`{field}` is {shown!r}; give 1 to {LONGEST} printable characters, without blanks at the ends"
+        )
+
+
+def check_date(field: str, value: dt.date | None) -> None:
+    """Refuse what is no date; a time of day would be dropped."""
+    if value is not None and (not isinstance(value, dt.date) or isinstance(value, dt.datetime)):
+        raise ValueError(f"`{field}` is {value!r}; give a datetime.date without a time")
+
+
+UNKNOWN = Metadata()
+"""Nothing is noted."""
+
+ANY = Filter()
+"""Every model is meant."""

@@ -1,0 +1,142 @@
+"""What the nearest distance of a search means, given distances of pairs that are known to be unrelated."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float
+
+from zest_jax.distances import relative_distance
+from zest_jax.intervals import Interval
+from zest_jax.screening.exact import distances_to
+from zest_jax.screening.search import SearchAlign
+from zest_jax.signature import Signature
+
+LEVEL = 0.95
+
+
+class Judgement(NamedTuple):
+    """What a distance says after many models were compared.
+
+    Attributes:
+        relative: distance over the mean of unrelated pairs (paper, Appendix C).
+        nearer: unrelated pairs that are as near or nearer.
+        unrelated: unrelated pairs in all.
+        false_positive_rate: share of unrelated pairs that would be called related if this distance were.
+        rate_interval: Clopper and Pearson's (1934), of 95%.
+        p_value: chance that one of as many unrelated models comes as near, at most; in (0, 1].
+        related: True, False, or None where the unrelated pairs are too few to tell.
+        text: the same in words.
+    """
+
+    relative: float
+    nearer: int
+    unrelated: int
+    false_positive_rate: float
+    rate_interval: Interval
+    p_value: float
+    related: bool | None
+    text: str
+
+
+def judge(
+    distance: float, unrelated: Sequence[float] | np.ndarray, *, compared: int, name: str = "it", alpha: float = 0.05
+) -> Judgement:
+    """Judge the distance to the nearest of many models.
+
+    Of n unrelated pairs k are as near or nearer. For a single comparison the p-value is (k + 1) / (n + 1) (Davison and Hinkley,
+    Bootstrap Methods and their Application, section 4.2); for the smallest of m comparisons it is at most m times that
+    (Bonferroni). So fewer than m / alpha - 1 pairs cannot tell a copy from chance at level alpha, however near it is. Pairs that
+    share a model are not independent, so take the p-value for a guide. Pairs that are related after all make it larger, never
+    smaller.
+
+    Args:
+        distance: to the nearest model, in [0, 2].
+        unrelated: distances of pairs known to be unrelated, without the one to be judged.
+        compared: models that the suspect was compared with.
+        name: of the nearest model.
+        alpha: chance to call an unrelated suspect related, in (0, 1).
+
+    Raises:
+        ValueError: an argument is out of its range.
+
+    >>> print(judge(0.1, [0.3, 0.4] * 120, compared=12, name="resnet18-flowers-v3").text)
+    nearest: resnet18-flowers-v3, relative distance 0.29; of 240 unrelated pairs none is as near: p < 0.050 for 12 models
+    compared. Related.
+    >>> judge(0.1, [0.3, 0.4, 0.35], compared=12).related is None
+    True
+    """
+    if not 0 < alpha < 1:
+        raise ValueError(f"`alpha` is {alpha}; give a chance between 0 and 1")
+    if compared < 1:
+        raise ValueError(f"`compared` is {compared}; give the number of models compared, at least 1")
+    if not np.isfinite(distance) or distance < 0:
+        raise ValueError(f"`distance` is {distance}; give a finite distance, at least 0")
+    relative = float(relative_distance(distance, unrelated))
+    calibration = np.asarray(unrelated, np.float64)
+    n, nearer = len(calibration), int((calibration <= distance).sum())
+    interval = rate_interval(nearer, n)
+    p_value = min(1.0, compared * (nearer + 1) / (n + 1))
+    needed = int(np.ceil(compared / alpha)) - 1
+    models = f"{compared:,} model{'' if compared == 1 else 's'} compared"
+    start = f"nearest: {name}, relative distance {relative:.2f}; of {n:,} unrelated pairs {nearer or 'none'}"
+    start += f" {'are' if nearer > 1 else 'is'} as near"
+    if p_value <= alpha:
+        related, end = True, f": p < {_above(p_value)} for {models}. Related."
+    elif interval.low > alpha:
+        related, end = False, ": no sign of a relation."
+    elif n < needed:
+        related = None
+        end = f", but {models} need {needed:,} unrelated pairs to tell that from chance: can't tell."
+    else:
+        related, end = False, f": p = {p_value:.2g} for {models}, no sign of a relation."
+    return Judgement(relative, nearer, n, nearer / n, interval, p_value, related, start + end)
+
+
+def unrelated_distances(
+    suspect: Signature, unrelated: Sequence[Signature], *, apart: Sequence[str] = (), align: SearchAlign = "auto"
+) -> Float[np.ndarray, " pairs"]:
+    """Distances of the pairs among unrelated models, and of each of them to the suspect.
+
+    Args:
+        suspect: unrelated to them too.
+        unrelated: trained independently of each other; one that has the suspect's label or one of the names in `apart`, which are
+            to be judged, is compared with the others only.
+
+    >>> rng = np.random.default_rng(0)
+    >>> def model(label):
+    ...     ones = np.ones((1, 2), np.float32)
+    ...     return Signature(weights=rng.normal(size=(9, 2)).astype(np.float32), segment_counts=np.array([9]), r2=ones,
+    ...                      variance=ones, probe_hash="0" * 64, label=label)
+    >>> a, b, c = map(model, "abc")
+    >>> len(unrelated_distances(a, [b, c])), len(unrelated_distances(a, [b, c], apart=["c"]))
+    (3, 2)
+    """
+    found = [np.zeros(0)]
+    for i, one in enumerate(unrelated[:-1]):
+        found.append(distances_to(one, list(unrelated[i + 1 :]), align=align))
+    others = [each for each in unrelated if each.label not in (suspect.label, *apart)]
+    found.append(distances_to(suspect, others, align=align))
+    return np.concatenate(found)
+
+
+def rate_interval(k: int, n: int, level: float = LEVEL) -> Interval:
+    """Clopper and Pearson's interval of a rate of which k of n cases are known.
+
+    >>> low, high, _ = rate_interval(0, 100)
+    >>> low, round(high, 4)
+    (0.0, 0.0362)
+    """
+    # Imported here: a search without a verdict does not need it.
+    from scipy.special import betaincinv
+
+    tail = (1 - level) / 2
+    low = float(betaincinv(k, n - k + 1, tail)) if k else 0.0
+    high = float(betaincinv(k + 1, n - k, 1 - tail)) if k < n else 1.0
+    return Interval(low, high, level)
+
+
+def _above(p_value: float) -> str:
+    """A round number above a p-value."""
+    digits = 3 if p_value > 0.001 else 4
+    return f"{np.ceil(p_value * 10**digits) / 10**digits:.{digits}f}"

@@ -1,0 +1,270 @@
+"""Find the models of a store that are nearest to a suspect, or all distances among them.
+
+Two stages: the sketches of all models (`late_interaction`), then exact aligned distances to the most promising ones.
+"""
+
+import dataclasses
+from collections.abc import Iterator
+from typing import Literal, NamedTuple
+
+import numpy as np
+from jaxtyping import Float
+
+from zest_jax.errors import DegenerateSignatureError, StoreError
+from zest_jax.screening.entries import ANY, Entry, Filter
+from zest_jax.screening.exact import Classes, aligned_distances, distances_to, joined
+from zest_jax.screening.layout import SketchBatch
+from zest_jax.screening.sketch import Sketch, late_interaction, make_sketch
+from zest_jax.screening.store import Store
+from zest_jax.signature import Signature
+
+SearchAlign = Literal["auto", "greedy"]
+# Models whose signatures are multiplied with those of as many others at a time.
+BLOCK = 128
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class SearchSettings:
+    """How a store is searched.
+
+    Attributes:
+        top: how many of the nearest models are wanted, at least 1.
+        candidates: models to which exact distances are computed, the nearest by their sketches; at least `top`. More find the
+            nearest ones more surely and take longer; None looks at all models exactly.
+        align: "auto", classes by name where both models name them alike, else greedy; or "greedy" always.
+
+    Raises:
+        ValueError: a setting is out of its range.
+    """
+
+    top: int = 10
+    candidates: int | None = 200
+    align: SearchAlign = "auto"
+
+    def __post_init__(self) -> None:
+        if self.top < 1:
+            raise ValueError(f"`top` is {self.top}; give at least 1")
+        if self.candidates is not None and self.candidates < self.top:
+            raise ValueError(f"`candidates` is {self.candidates}; give at least as many as `top`, {self.top}")
+        if self.align not in ("auto", "greedy"):
+            raise ValueError(f"`align` is {self.align!r}; a store is searched with 'auto' or 'greedy'")
+
+
+DEFAULT_SEARCH = SearchSettings()
+
+
+class Hit(NamedTuple):
+    """A model near the suspect.
+
+    Attributes:
+        entry: what is known of it.
+        distance: exact, cosine after alignment, in [0, 2].
+        sketched: as the sketches estimate it.
+    """
+
+    entry: Entry
+    distance: float
+    sketched: float
+
+
+class Screening(NamedTuple):
+    """What a search found.
+
+    Attributes:
+        hits: nearest first; models at the same distance by name.
+        compared: models of the store that met the filter.
+        exact: to how many of them exact distances were computed.
+    """
+
+    hits: tuple[Hit, ...]
+    compared: int
+    exact: int
+
+
+def screen(
+    suspect: Signature, store: Store, *, where: Filter = ANY, settings: SearchSettings = DEFAULT_SEARCH
+) -> Screening:
+    """Find the models of a store that are nearest to a suspect.
+
+    The suspect may have other classes than the models, and another number of them; see `zest_jax.align`. Memory does not grow
+    with the store: only sketches are read of all models, some megabytes at a time.
+
+    Args:
+        suspect: signed with the probe set and the settings of the store.
+        where: which models it is compared with.
+        settings: how many are wanted, and how thoroughly they are looked for.
+
+    Raises:
+        ProbeMismatchError: the suspect was signed with another probe set or fitted differently.
+        DegenerateSignatureError: the suspect, or the part of a model that it is compared with, carries no information.
+        StoreError: no model meets the filter, or the store cannot be read.
+        FileFormatError: the signature of a candidate is damaged.
+
+    >>> import tempfile
+    >>> rng = np.random.default_rng(0)
+    >>> def model(label, weights):
+    ...     ones = np.ones((1, 3), np.float32)
+    ...     return Signature(weights=weights.astype(np.float32), segment_counts=np.array([60]), r2=ones, variance=ones,
+    ...                      probe_hash="0" * 64, label=label)
+    >>> models = [model(f"model-{i}", rng.normal(size=(60, 3))) for i in range(5)]
+    >>> suspect = model("suspect", models[3].weights[:, ::-1] + 0.1 * rng.normal(size=(60, 3)))
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     store = Store.create(f"{folder}/models.store", like=suspect)
+    ...     added = store.add(models)
+    ...     found = screen(suspect, store, settings=SearchSettings(top=2))
+    >>> found.compared, found.hits[0].entry.name, found.hits[0].distance < 0.02
+    (5, 'model-3', True)
+    """
+    store.header.check(suspect, store.uri)
+    query = make_sketch(suspect.weights, store.header.sketch)
+    wanted = settings.candidates
+    rows, estimates, compared = np.zeros(0, np.uint64), np.zeros(0), 0
+    for batch in store.sketches(where):
+        compared += len(batch.rows)
+        rows = np.concatenate([rows, batch.rows.astype(np.uint64)])
+        estimates = np.concatenate(
+            [estimates, estimated(query, suspect.class_names if settings.align == "auto" else None, batch)]
+        )
+        if wanted is not None and len(rows) > wanted:
+            kept = np.sort(np.argpartition(estimates, wanted - 1)[:wanted])
+            rows, estimates = rows[kept], estimates[kept]
+    if not compared:
+        raise StoreError(_nothing(store, where))
+    order = np.argsort(estimates, kind="stable")
+    hits: list[Hit] = []
+    sketched = iter(estimates[order].tolist())
+    for part in store.load_rows(rows[order].tolist()):
+        distances = distances_to(suspect, [signature for _, signature in part], align=settings.align)
+        for (entry, _), distance in zip(part, distances.tolist(), strict=True):
+            if np.isnan(distance):
+                raise _degenerate(suspect.label, entry.name)
+            hits.append(Hit(entry, distance, next(sketched)))
+        hits = sorted(hits, key=lambda hit: (hit.distance, hit.entry.name))[: settings.top]
+    return Screening(tuple(hits), compared, len(order))
+
+
+def estimated(query: Sketch, names: tuple[str, ...] | None, batch: SketchBatch) -> Float[np.ndarray, " models"]:
+    """Distances to the models of a batch as their sketches tell them; `names` are the query's, if classes go by name."""
+    ends = np.cumsum(batch.classes)
+    found = np.empty(len(batch.rows))
+    kinds: dict[tuple[int, tuple[int, ...] | None], list[int]] = {}
+    known: dict[tuple[str, ...] | None, tuple[int, ...] | None] = {}
+    for i, (count, theirs) in enumerate(zip(batch.classes.tolist(), batch.class_names, strict=True)):
+        if theirs not in known:
+            known[theirs] = _same_classes(names, theirs)
+        kinds.setdefault((count, known[theirs]), []).append(i)
+    for (count, same), models in kinds.items():
+        starts = ends[models] - count
+        if len(models) == len(found):
+            # All models alike, as in most stores: no copy.
+            vectors, norms = batch.vectors.reshape(-1, count, batch.vectors.shape[1]), batch.norms.reshape(-1, count)
+        else:
+            places = starts[:, None] + np.arange(count)
+            vectors, norms = batch.vectors[places], batch.norms[places]
+        found[models] = late_interaction(query, vectors, norms, same=None if same is None else np.array(same))
+    return found
+
+
+def distance_table(
+    store: Store, *, where: Filter = ANY, align: SearchAlign = "auto"
+) -> tuple[list[Entry], Float[np.ndarray, "models models"]]:
+    """Exact distances between all models of a store: where is something reused?
+
+    Every pair is aligned. Distances below 0.001 are computed in float64, others are exact to about 1e-6. Two blocks of 128
+    models are in memory at a time, and the table.
+
+    Returns:
+        the models in the order of their addition, and their distances, symmetric, 0 on the diagonal.
+
+    Raises:
+        StoreError: fewer than two models meet the filter, or the store cannot be read.
+        DegenerateSignatureError: the matched classes of a pair carry no information.
+        FileFormatError: a signature is damaged.
+    """
+    rows, classes = [], []
+    for batch in store.scan(["classes"], where=where.sql(), rows=8192):
+        rows += batch["_rowid"].to_pylist()
+        classes += batch["classes"].to_pylist()
+    if len(rows) < 2:
+        raise StoreError(
+            f"{_nothing(store, where)}; distances among models need two"
+            if not rows
+            else f"{store.uri} holds one model that is meant ({where}); distances among models need two or more"
+        )
+    entries: list[Entry | None] = [None] * len(rows)
+    found = np.zeros((len(rows), len(rows)))
+    # Models of the same number of classes are multiplied together.
+    order = sorted(range(len(rows)), key=lambda i: (classes[i], i))
+    blocks = list(_blocks(order, classes))
+
+    def load(block: list[int]) -> Classes:
+        signatures = []
+        found = (pair for part in store.load_rows([rows[i] for i in block]) for pair in part)
+        for i, (entry, signature) in zip(block, found, strict=True):
+            entries[i] = entry
+            signatures.append(signature)
+        return joined(signatures)
+
+    for i, block in enumerate(blocks):
+        mine = load(block)
+        for other in blocks[i:]:
+            distances = aligned_distances(mine, mine if other is block else load(other), align=align)
+            found[np.ix_(block, other)] = distances
+            found[np.ix_(other, block)] = distances.T
+    np.fill_diagonal(found, 0)
+    known = [entry for entry in entries if entry is not None]
+    if np.isnan(found).any():
+        a, b = np.argwhere(np.isnan(found))[0]
+        raise _degenerate(known[a].name, known[b].name)
+    # The two halves of a block with itself differ by rounding.
+    return known, (found + found.T) / 2
+
+
+def distances_from(
+    suspect: Signature, store: Store, *, where: Filter = ANY, align: SearchAlign = "auto"
+) -> tuple[list[Entry], Float[np.ndarray, " models"]]:
+    """Exact distances from one model to all of a store, in the order of their addition; errors as for `screen`."""
+    store.header.check(suspect, store.uri)
+    rows = [
+        row for batch in store.scan(["classes"], where=where.sql(), rows=8192) for row in batch["_rowid"].to_pylist()
+    ]
+    if not rows:
+        raise StoreError(_nothing(store, where))
+    entries, distances = [], []
+    for part in store.load_rows(rows):
+        entries += [entry for entry, _ in part]
+        distances.append(distances_to(suspect, [signature for _, signature in part], align=align))
+    found = np.concatenate(distances)
+    if np.isnan(found).any():
+        raise _degenerate(suspect.label, entries[int(np.flatnonzero(np.isnan(found))[0])].name)
+    return entries, found
+
+
+def _blocks(order: list[int], classes: list[int]) -> Iterator[list[int]]:
+    block: list[int] = []
+    for i in order:
+        if block and (len(block) == BLOCK or classes[i] != classes[block[0]]):
+            yield block
+            block = []
+        block.append(i)
+    yield block
+
+
+def _same_classes(ours: tuple[str, ...] | None, theirs: tuple[str, ...] | None) -> tuple[int, ...] | None:
+    """Which of their classes each of ours is by name, or None where names do not tell."""
+    if ours is None or theirs is None or len(set(ours)) != len(ours) or sorted(ours) != sorted(theirs):
+        return None
+    place = {name: i for i, name in enumerate(theirs)}
+    return tuple(place[name] for name in ours)
+
+
+def _nothing(store: Store, where: Filter) -> str:
+    if where == ANY:
+        return f"{store.uri} holds no models; add some with `zest store add`"
+    return f"no model of {store.uri} meets the filter ({where}); `zest store list` shows what is known of them"
+
+
+def _degenerate(a: str, b: str) -> DegenerateSignatureError:
+    return DegenerateSignatureError(
+        f"the classes of {a} and {b} that match carry no weights, so that their distance is not defined; leave {b} out"
+    )
