@@ -8,7 +8,7 @@ Pairs: the models of Figure 2 at half of the training and its end, and at 95% of
 larger pool that was asked once: a distance of fewer needs no new question. For the masks, 8 to 1,000 of those that were asked
 are drawn anew; with fewer masks than segments the fit is the one of least norm.
 Expected: the mean over draws within a quarter of that of 128 from 4 references on; at 128 a third of the spread or less is left.
-Hardware and time: `small` is sized for two cores, beside the trainings of Figure 2; not measured yet.
+Hardware and time: `small` 19 minutes on two cores, beside other work and after the trainings of Figure 2.
 """
 
 import dataclasses
