@@ -2,6 +2,7 @@
 
 import numpy as np
 from jaxtyping import Float
+from scipy.stats import binomtest
 
 
 def area(related: Float[np.ndarray, " r"], unrelated: Float[np.ndarray, " u"]) -> float:
@@ -35,13 +36,20 @@ def interval(
 ) -> tuple[float, float]:
     """The middle 95% of `rate` over samples of both kinds of pairs, drawn with replacement.
 
-    >>> interval(np.array([3.0, 2.0]), np.array([1.0, 0.0]), 0.05)
-    (1.0, 1.0)
+    Where all samples agree, as they do when every pair is detected, the side that is open is Wilson's. Pairs that share a model
+    are drawn as if they did not.
+
+    >>> low, high = interval(np.array([3.0, 2.0, 4.0]), np.array([1.0, 0.0]), 0.05)
+    >>> round(low, 2), high
+    (0.44, 1.0)
     """
     rng = np.random.default_rng(seed)
     drawn, others = (scores[rng.integers(len(scores), size=(draws, len(scores)))] for scores in (related, unrelated))
     found = (drawn > _threshold(others, false_positives)[:, None]).mean(axis=1)
     low, high = np.percentile(found, [2.5, 97.5])
+    if low == high:
+        known = binomtest(round(low * len(related)), len(related)).proportion_ci(method="wilson")
+        low, high = known.low, known.high
     return float(low), float(high)
 
 

@@ -38,7 +38,7 @@ class RaceZoo:
         second: the same task, its second half.
         target: what they are transferred to.
         victims: seeds.
-        shares: of the layers that a transfer trains, in percent.
+        shares: of the parameter tensors that a transfer trains, in percent.
         sparsities: of pruned models, in percent.
         pruned: epochs of the target's recipe `tune` after pruning, and of fine-tuning.
         unrelated: how many models of each unrelated kind.

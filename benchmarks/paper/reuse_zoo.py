@@ -1,6 +1,8 @@
 """The zoo of the ModelReuse benchmark (Li et al. 2021): sources, transfers, and what is made of those."""
 
 import dataclasses
+import hashlib
+import json
 import pathlib
 import time
 from collections.abc import Iterator, Mapping
@@ -18,6 +20,7 @@ from zest_jax.data import Dataset, known_dataset, load_dataset
 from zest_jax.data.subsets import fraction, of_classes
 from zest_jax.models import ModelConfig
 from zest_jax.training import Recipe
+from zest_jax.training.run_folder import locked
 from zest_jax.zoo.build import make_here
 
 _DIGITS = 5000
@@ -48,7 +51,7 @@ class Task:
     tune: Recipe
 
     def read(self, split: Literal["train", "test"]) -> Dataset:
-        """Its images of a split, of each class as many."""
+        """Its images of a split; of each class the same share."""
         if self.data == "digits":
             whole = digits(split)
         else:
@@ -61,7 +64,8 @@ class Task:
 
     def store(self, folder: pathlib.Path) -> pathlib.Path:
         """Write both splits as one .npz file, which a zoo can name as its data."""
-        path = folder / f"{self.name}.npz"
+        what = json.dumps([self.data, self.classes, self.train, self.test, self.half])
+        path = folder / f"{self.name}-{hashlib.sha256(what.encode()).hexdigest()[:8]}.npz"
         if not path.exists():
             folder.mkdir(parents=True, exist_ok=True)
             train, test = self.read("train"), self.read("test")
@@ -113,14 +117,14 @@ class Pair(NamedTuple):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ReuseZoo:
-    """Settings of the zoo; 86 models of reuse for two architectures and two targets, as in ModelReuse.
+    """Settings of the zoo: 2 sources, 84 models made from them and 12 related to none, with two architectures and targets.
 
     Attributes:
         name: of its folder.
         architectures: by name, with their options. Of a model that is stolen, the copy has the next architecture.
         source: what the sources are trained on.
         targets: what they are transferred to.
-        shares: percent of the layers that a transfer trains, from the last one.
+        shares: percent of the parameter tensors that a transfer trains, from the last one.
         sparsities: percent of the weights that pruning removes.
         pruned: recipe of the training after pruning, as a number of epochs of the target's `tune`.
         seeds: of the models from random weights on the targets, that are related to none.
@@ -249,7 +253,8 @@ def build(pieces: Pieces, zoo: z.Zoo, folder: pathlib.Path) -> None:
     for i, entry in enumerate(zoo.models):
         pieces.check_time()
         began = time.monotonic()
-        found = make_here(zoo, entry, folder)
+        with locked(folder):
+            found = make_here(zoo, entry, folder)
         made.append(found)
         if time.monotonic() - began > 1:
             accuracy = "" if found.accuracy is None else f"{found.accuracy:.1%}, "

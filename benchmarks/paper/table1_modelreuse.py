@@ -8,7 +8,8 @@ Models: MobileNetV2 and ResNet18 (CIFAR stems), trained on six classes of CIFAR-
 and to MNIST's digits, where the paper has ImageNet, Flowers102 and Stanford Dogs; 10, 50 and 100% of the layers; then pruned,
 quantised, distilled (same architecture) and stolen (probabilities; the other architecture). Unrelated are models of the suspect's
 architecture and task from random weights. References are the victim's training images; ModelDiff's inputs are test images of the
-victim's task, moved by the suspect's gradients, and its distance is 1 minus the cosine.
+victim's task, moved by the suspect's gradients, and its distance is 1 minus the cosine. `small` has 16 references with 128 masks
+for Zest and 16 pairs of inputs for ModelDiff, of which each costs 50 gradient steps through a suspect.
 Expected: Zest in cosine distance detects at least as many pairs as ModelDiff in every row of Table 1.
 Hardware and time: `small` is sized for two cores; the times of its pieces are in its lines.
 """
@@ -181,7 +182,7 @@ def judge(settings: Settings, lines: list[Line]) -> dict[str, Verdict]:
             holds=bool((of["Zest (cosine)"]["relative"] < 1).mean() >= (of["ModelDiff"]["relative"] < 1).mean()),
             text="; ".join(
                 f"{method} {of[method]['relative'].mean():.3f} (+-{of[method]['relative'].std():.3f}), "
-                f"detected {(of[method]['relative'] < 1).mean():.0%}, nearest of all {of[method]['nearest'].mean():.0%}"
+                f"detected {(of[method]['relative'] < 1).mean():.0%}, nearest {of[method]['nearest'].mean():.0%}"
                 for method in METHODS
             ),
         )
@@ -226,7 +227,7 @@ def tasks(preset: Preset) -> tuple[Task, tuple[Task, ...]]:
     """Source and targets: CIFAR-10's classes apart, and digits."""
     scale = {"smoke": 64, "small": 800, "paper": 10**6}[preset]
     epochs = {"smoke": 1, "small": 12, "paper": 60}[preset]
-    # Images of one size are compiled once.
+    # Images of half the size in most steps are faster to learn from; in smoke compiling them takes longer.
     progressive = () if preset == "smoke" else ((0.8, 0.5),)
     fast = dataclasses.replace(recipe("fast-cifar"), batch_size=32, progressive=progressive)
     tune = dataclasses.replace(recipe("fine-tune"), batch_size=32)

@@ -36,6 +36,25 @@ def test_it_is_the_convolution_with_its_gradients(stride, space, size, padding):
         np.testing.assert_allclose(ours, theirs, atol=1e-4)
 
 
+@pytest.mark.parametrize("more", [{"rhs_dilation": (2, 2)}, {"lhs_dilation": (2, 2)}])
+def test_dilated_ones_are_left_to_xla(more):
+    x, kernel = case((7, 6), (3, 3))
+    none = ((1, 1), (1, 1))
+    settings = {"dimension_numbers": NUMBERS[2], "feature_group_count": 5, **more}
+    wanted = lax.conv_general_dilated(x, kernel, (1, 1), none, **settings)
+    np.testing.assert_allclose(convolve(x, kernel, (1, 1), none, **settings), wanted, atol=1e-5)
+
+
+def test_bfloat16_is_as_exact_as_xla():
+    x, kernel = (a.astype(jnp.bfloat16) for a in case((16, 16), (3, 3)))
+    none = ((1, 1), (1, 1))
+    settings = {"dimension_numbers": NUMBERS[2], "feature_group_count": 5}
+    exact = lax.conv_general_dilated(x.astype(jnp.float32), kernel.astype(jnp.float32), (1, 1), none, **settings)
+    ours, theirs = (f(x, kernel, (1, 1), none, **settings) for f in (convolve, lax.conv_general_dilated))
+    assert ours.dtype == jnp.bfloat16
+    assert jnp.abs(ours - exact).max() <= 1.01 * jnp.abs(theirs - exact).max()
+
+
 def test_it_is_the_sum_over_the_kernel():
     x, kernel = case((4, 5), (3, 3), channels=2, images=1)
     found = convolve(x, kernel, (1, 1), ((1, 1), (1, 1)), feature_group_count=2)

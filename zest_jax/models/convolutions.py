@@ -21,12 +21,14 @@ def convolve(
     feature_group_count: int = 1,
     **settings: Any,
 ) -> Array:
-    """`lax.conv_general_dilated` as `nnx.Conv` calls it, without dilation; equal but for rounding.
+    """`lax.conv_general_dilated` as `nnx.Conv` calls it; equal but for rounding.
 
     XLA has no fast path on CPUs for two kinds (benchmarks/results/speed/mobile_convolutions): kernels of one pixel, which are
     computed as a product of matrices there, and as many groups as channels, computed as a sum over the kernel:
 
         y[n, p, c] = sum_k kernel[k, 0, c] * x[n, p * stride + k, c]
+
+    summed in float32. The latter has gradients (reverse mode) there and no forward-mode derivatives.
 
     Args:
         x: [batch, *space, inputs].
@@ -40,7 +42,7 @@ def convolve(
     >>> convolve(x, kernel, (2,), ((0, 1),), feature_group_count=2)[0].tolist()
     [[20.0, 3.0], [64.0, 7.0], [8.0, 0.0]]
     """
-    if jax.default_backend() == "cpu":
+    if jax.default_backend() == "cpu" and _is_plain(settings):
         if 1 < feature_group_count == x.shape[-1] == kernel.shape[-1]:
             return _depthwise(x, kernel, tuple(strides), tuple(map(tuple, padding)))
         alone = feature_group_count == 1 and kernel.size == kernel.shape[-2] * kernel.shape[-1]
@@ -49,6 +51,17 @@ def convolve(
             flat = x.reshape(-1, x.shape[-1]) @ kernel.reshape(kernel.shape[-2:])
             return flat.reshape(*x.shape[:-1], -1)
     return lax.conv_general_dilated(x, kernel, strides, padding, feature_group_count=feature_group_count, **settings)
+
+
+def _is_plain(settings: dict[str, Any]) -> bool:
+    """Whether nothing is dilated, and the type of the result is that of the inputs."""
+    dilations = (settings.get(name) or (1,) for name in ("lhs_dilation", "rhs_dilation"))
+    others = ("preferred_element_type", "out_sharding")
+    return (
+        all(set(dilation) == {1} for dilation in dilations)
+        and settings.get("batch_group_count", 1) == 1
+        and all(settings.get(name) is None for name in others)
+    )
 
 
 def plain_convolutions(model: nnx.Module) -> None:
@@ -65,10 +78,11 @@ def _depthwise(x: Array, kernel: Array, strides: tuple[int, ...], padding: tuple
 
 def _sum(x: Array, kernel: Array, strides: tuple[int, ...], padding: tuple[tuple[int, int], ...]) -> Array:
     padded = jnp.pad(x, ((0, 0), *padding, (0, 0)))
-    total = jnp.zeros((), x.dtype)
+    wide = kernel.astype(jnp.float32)
+    total = jnp.zeros((), jnp.float32)
     for place, window in _windows(padded.shape[1:-1], kernel.shape[:-2], strides).items():
-        total = total + padded[(slice(None), *window)] * kernel[(*place, 0)]
-    return total
+        total = total + padded[(slice(None), *window)].astype(jnp.float32) * wide[(*place, 0)]
+    return total.astype(x.dtype)
 
 
 def _forward(x: Array, kernel: Array, strides: Any, padding: Any) -> tuple[Array, tuple[Array, Array]]:
