@@ -7,7 +7,7 @@ import shutil
 import pytest
 
 import zest_jax as zest
-from benchmarks.paper import every, fig2_related, fig5_extraction, models, reuse_zoo
+from benchmarks.paper import every, fig2_related, fig5_extraction, fig6_unlearning, models, reuse_zoo
 from benchmarks.paper.experiment import Experiment, Options, OutOfTimeError, Pieces, Verdict, run
 from benchmarks.paper.page import page
 from tests.making import sounds, striped, texts
@@ -227,3 +227,33 @@ class TestVerdicts:
         assert not fig5_extraction.judge(settings, lines)["extraction is seen (cosine)"].holds
         lines[-1] |= {"cosine": {first: 0.9, last: 0.39}}
         assert fig5_extraction.judge(settings, lines)["extraction is seen (cosine)"].holds
+
+    def test_unlearned_models_on_the_wrong_side(self):
+        settings = fig6_unlearning.EXPERIMENT.settings["smoke"]
+
+        def lines(**end):
+            distances = {"exact": [0.6, 0.5], "unrelated": [0.5, 0.4], "amnesiac": [0.1], "repaired": [0.05]} | end
+            shares = dict.fromkeys(("original", "exact", "amnesiac", "repaired"), 0.5)
+            return [
+                {"what": "amnesiac", "epoch": settings.epochs[-1], "accuracy": shares, "on the forgotten": shares},
+                {
+                    "what": "distances",
+                    **{
+                        metric: {str(epoch): distances for epoch in settings.epochs}
+                        for metric in fig6_unlearning.METRICS
+                    },
+                },
+            ]
+
+        right = fig6_unlearning.judge(settings, lines())
+        assert len(right) == 9
+        assert all(verdict.holds for verdict in right.values())
+        for end, wrong in (
+            ({"unrelated": [0.7, 0.5]}, "exact is farther than unrelated"),
+            ({"amnesiac": [0.1, 0.55]}, "amnesiac is near"),
+            ({"repaired": [0.1, 0.55]}, "amnesiac, repaired, is near"),
+        ):
+            found = fig6_unlearning.judge(settings, lines(**end))
+            assert {about for about, verdict in found.items() if not verdict.holds} == {
+                f"{wrong} ({metric})" for metric in fig6_unlearning.METRICS
+            }

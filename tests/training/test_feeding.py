@@ -33,6 +33,23 @@ def test_all_rows_are_drawn_in_the_long_run():
     assert {int(row) for epoch in range(20) for row in source.rows(epoch).ravel()} == set(range(10))
 
 
+def test_recorded_rows_fill_batches_of_their_own():
+    data = images(14)
+    record = np.isin(np.arange(14), [1, 4, 6, 9])
+    source = ResidentFeed(
+        data.inputs, data.labels, batch_size=3, seed=0, steps_per_chunk=None, record=record, together=True
+    )
+    places = set()
+    for epoch in range(30):
+        rows = source.rows(epoch)
+        assert len(np.unique(rows)) == 12
+        assert sorted(record[rows].sum(1)) == [0, 0, 1, 3]
+        assert rows.tobytes() == source.rows(epoch).tobytes()
+        places.add(int(record[rows].sum(1).argmax()))
+    assert places == {0, 1, 2, 3}
+    assert {int(row) for epoch in range(30) for row in source.rows(epoch).ravel()} == set(range(14))
+
+
 @pytest.mark.parametrize(("per_chunk", "sizes"), [(None, [3]), (1, [1, 1, 1]), (2, [2, 1])])
 def test_chunks_are_the_same_steps(per_chunk, sizes):
     chunks = list(feed(per_chunk=per_chunk).chunks(4))

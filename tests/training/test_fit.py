@@ -194,6 +194,21 @@ class TestOptions:
         assert set(both.recorded) == {".".join(map(str, path)) for path in start.model.depth_order()}
         assert same_weights(none.checkpoint, both.checkpoint)
 
+    def test_rows_recorded_together_are_in_one_batch_of_each_epoch(self):
+        data, rows = sounds(), [3, 8, 9, 14, 20, 23]
+        how = dataclasses.replace(PLAIN, epochs=2, batch_size=6)
+        start = start_checkpoint(M5, data, seed=0)
+        spread, together = (
+            fit(start, data, how, seed=0, step=STEP, record=rows, record_together=apart) for apart in (False, True)
+        )
+
+        def size(result):
+            return np.sqrt(sum((update**2).sum() for update in result.recorded.values()))
+
+        assert 0 < size(together) < size(spread)
+        assert "recorded_together" not in spread.checkpoint.info.lineage[-1].settings
+        assert together.checkpoint.info.lineage[-1].settings["recorded_together"]
+
     def test_targets_replace_the_labels(self):
         data = sounds()
         shifted = (data.labels + 1) % 3
@@ -372,6 +387,7 @@ class TestBadInput:
             ),
             ({"record": [24]}, "24"),
             ({"record": [0, 0]}, "more than once"),
+            ({"record_together": True}, "`record_together` is set, and no rows are recorded; give `record`"),
             ({"targets": [0]}, "there are 1 targets for 24 inputs of tones"),
         ],
     )

@@ -74,7 +74,8 @@ def unlearn_amnesiac(
     """Subtract the updates of all batches that held the rows (Graves et al. 2020, "Amnesiac Machine Learning", section 4.2).
 
     `theta' = theta - sum_b delta_b` over those batches. Statistics of batch normalisation stay as they are: they are no
-    updates of the optimiser. Where many batches held a row, the model needs some training afterwards.
+    updates of the optimiser. Where many batches held a row (see `record_together` of `fit`), the model needs some training
+    afterwards.
 
     Args:
         trained: what `fit` or `train` returned when it was told to `record` the rows, or the folder of that run.

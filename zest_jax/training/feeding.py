@@ -86,6 +86,8 @@ class ResidentFeed:
         seed: decides the order of every epoch.
         steps_per_chunk: steps in one call; None: the whole epoch.
         sharding: where the data go; None: the default device.
+        record: whether the updates of batches with this row are recorded, bool [N], or None.
+        together: recorded rows fill batches of their own, in every epoch; other rows fill up the last of these.
 
     Raises:
         ValueError: there are fewer inputs than a batch.
@@ -101,6 +103,7 @@ class ResidentFeed:
         steps_per_chunk: int | None,
         sharding: Any = None,
         record: np.ndarray | None = None,
+        together: bool = False,
         mask: Any = None,
         extras: Any = None,
     ) -> None:
@@ -110,13 +113,18 @@ class ResidentFeed:
             )
         self.steps_per_epoch = len(inputs) // batch_size
         self._shape = (self.steps_per_epoch, batch_size)
+        self._spread = ~record if together and record is not None else None
         self._n, self._seed, self._per_chunk = len(inputs), seed, steps_per_chunk or self.steps_per_epoch
         self.data = TrainData(*jax.device_put((inputs, targets, record, mask, extras), sharding))
 
     def rows(self, epoch: int) -> np.ndarray:
         """Rows of each step of an epoch, int32 [steps, batch]."""
-        order = np.random.default_rng([self._seed, epoch]).permutation(self._n)
-        return order[: self._shape[0] * self._shape[1]].reshape(self._shape).astype(np.int32)
+        rng = np.random.default_rng([self._seed, epoch])
+        order = rng.permutation(self._n)
+        if self._spread is not None:
+            order = order[np.argsort(self._spread[order], kind="stable")]
+        rows = order[: self._shape[0] * self._shape[1]].reshape(self._shape).astype(np.int32)
+        return rows if self._spread is None else rng.permutation(rows)
 
     def chunks(self, epoch: int) -> Iterator[tuple[TrainData, np.ndarray]]:
         rows = self.rows(epoch)

@@ -74,6 +74,7 @@ def train(
     folder: str | os.PathLike[str] | None = None,
     test: Dataset | None = None,
     record: Sequence[int] | None = None,
+    record_together: bool = False,
     save_every: int = 0,
     progress: bool | None = False,
     devices: Sequence[jax.Device] | None = None,
@@ -100,6 +101,7 @@ def train(
         folder=folder,
         test=test,
         record=record,
+        record_together=record_together,
         save_every=save_every,
         progress=progress,
         devices=devices,
@@ -121,6 +123,7 @@ def fit(
     trained: Collection[str] | None = None,
     mask: Mapping[str, np.ndarray] | None = None,
     record: Sequence[int] | None = None,
+    record_together: bool = False,
     save_every: int = 0,
     progress: bool | None = False,
     devices: Sequence[jax.Device] | None = None,
@@ -146,6 +149,8 @@ def fit(
             trained stays in evaluation mode.
         mask: dotted name of a parameter to factors of its updates; where it is 0, a weight stays.
         record: rows; the updates of all batches that hold one of them are summed (Graves et al. 2020).
+        record_together: the recorded rows fill batches of their own in every epoch, so that as few batches as possible hold
+            one of them, and least is lost when their updates are taken back.
         save_every: epochs between checkpoints that stay; 0: only the newest two stay.
         progress: show a bar on stderr; None: when stderr is a terminal.
         devices: batches are shared out over them; None: one CPU, or all accelerators if the batch can be divided.
@@ -164,7 +169,15 @@ def fit(
         step=step,
         folder=None if folder is None else Path(folder).expanduser().absolute(),
         test=test,
-        extras=Extras(targets=targets, objective=objective, arrays=extras, trained=trained, mask=mask, record=record),
+        extras=Extras(
+            targets=targets,
+            objective=objective,
+            arrays=extras,
+            trained=trained,
+            mask=mask,
+            record=record,
+            record_together=record_together,
+        ),
         save_every=save_every,
         devices=devices,
     )

@@ -80,6 +80,7 @@ class Extras:
     trained: Collection[str] | None = None
     mask: Mapping[str, np.ndarray] | None = None
     record: Sequence[int] | None = None
+    record_together: bool = False
 
 
 class Run:
@@ -297,6 +298,8 @@ class Run:
             self.folder.close()
 
     def _feed(self, data: Dataset | Stream, stored: Any, num_classes: int, mask: Any, extras: Extras) -> Feed:
+        if extras.record_together and extras.record is None:
+            raise ValueError("`record_together` is set, and no rows are recorded; give `record`")
         if isinstance(data, Stream):
             if extras.targets is not None or extras.record is not None:
                 raise ValueError("a stream has no rows to give targets to or to record; load the data set whole")
@@ -327,6 +330,7 @@ class Run:
             steps_per_chunk=None if accelerated else 1,
             sharding=self.sharding,
             record=record,
+            together=extras.record_together,
             mask=mask,
             extras=extras.arrays,
         )
@@ -367,6 +371,8 @@ class Run:
         }
         if extras.record is not None:
             own["recorded_rows"] = sorted(int(row) for row in extras.record)
+            if extras.record_together:
+                own["recorded_together"] = True
         return dataclasses.replace(step, settings={**step.settings, **own})
 
     def _resumed(self, folder: Path, state: TrainState, at_most: int | None) -> TrainState:
