@@ -11,7 +11,7 @@ architecture and task from random weights. References are the victim's training 
 victim's task, moved by the suspect's gradients, and its distance is 1 minus the cosine. `small` has 16 references with 128 masks
 for Zest and 16 pairs of inputs for ModelDiff, of which each costs 50 gradient steps through a suspect.
 Expected: Zest in cosine distance detects at least as many pairs as ModelDiff in every row of Table 1.
-Hardware and time: `small` is sized for two cores; the times of its pieces are in its lines.
+Hardware and time: `small` an hour and a quarter on two cores beside other work: 53 minutes make the models.
 """
 
 import dataclasses
@@ -212,14 +212,14 @@ def draw(settings: Settings, lines: list[Line]) -> dict[str, Figure]:
             values = of[method]["relative"]
             shift = np.linspace(-0.25, 0.25, len(values))
             panel.plot(values, place + shift, ".", color=RELATED, alpha=0.7)
-        panel.axvline(1, color=UNRELATED)
+        panel.axvline(1, color=UNRELATED, label="unrelated models, on average")
         panel.set_xlim(left=0)
         panel.set_xlabel("relative distance")
         panel.set_title(method, fontsize=10)
         panel.grid(axis="y", alpha=0.3)
     panels[0].set_yticks(range(len(rows)), list(rows))
     panels[0].invert_yaxis()
-    panels[-1].text(1.02, len(rows) - 0.6, "unrelated,\non average", color=UNRELATED, fontsize=8, va="bottom")
+    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", fontsize=9)
     return {"figure.png": figure}
 
 
