@@ -102,7 +102,7 @@ class TestModelReuse:
             for other in pair.unrelated:
                 assert zoo.entry(other).parents == ()
                 assert settings.task_of(other) == settings.task_of(pair.suspect)
-                assert zoo.entry(other).model == architecture(zoo, suspect)
+                assert architecture(zoo, zoo.entry(other)) == architecture(zoo, suspect)
 
     def test_a_row_in_which_modeldiff_detects_more_does_not_hold(self):
         settings = table1_modelreuse.EXPERIMENT.settings["smoke"]

@@ -151,11 +151,9 @@ def answered(settings: Settings, pieces: Pieces, probes: zest.ProbeSet, model: s
     if not path.exists():
         pieces.check_time()
         path.parent.mkdir(parents=True, exist_ok=True)
-        found = None
-        for start, stop, samples in parts:
-            outputs = zest.query(box, part_of(probes, start, stop, samples), progress=True)
-            if found is None:
-                found = np.full((probes.n_references, probes.n_samples, outputs.shape[-1]), np.nan, np.float32)
+        answers = [zest.query(box, part_of(probes, *part), progress=True) for part in parts]
+        found = np.full((probes.n_references, probes.n_samples, answers[0].shape[-1]), np.nan, np.float32)
+        for (start, stop, samples), outputs in zip(parts, answers, strict=True):
             found[start:stop, :samples] = outputs
         with atomic_write(path) as file:
             np.save(file, found)
