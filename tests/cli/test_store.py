@@ -275,18 +275,27 @@ class TestScreen:
         assert verdict["p_value"] == pytest.approx(3 / 67)
         code, out, _ = zest("screen", suspect, "--store", store, "--unrelated", *known)
         assert "nearest: victim, relative distance" in " ".join(out.split())
-        assert "of 66 unrelated pairs none is as near: p < 0.045 for 3 models compared. Related." in " ".join(
-            out.split()
-        )
+        assert (
+            "of 66 unrelated pairs none is as near (a rate of 0 to 0.054, 95%): p at most 0.045 for 3 models compared. Related."
+        ) in " ".join(out.split())
         code, out, _ = zest("screen", suspect, "--store", store, "--unrelated", *known[:4])
         assert code == 0
         assert "3 models compared need 59 unrelated pairs to tell that from chance: can't tell." in " ".join(
             out.split()
         )
+        # A suspect without class names can be matched greedily only, so all are.
+        dataclasses.replace(zj.Signature.load(suspect), class_names=None).save("remote.sig")
+        code, out, err = zest("screen", "remote.sig", "--store", store, "--json", "--unrelated", *known)
+        assert code == 0
+        found = json.loads(out)
+        assert (found["align"], found["verdict"]["related"]) == ("greedy", True)
+        assert "all are matched greedily" in err
+        dataclasses.replace(victim.select_classes([5, 1, 3]), label="few").save("few.sig")
         for arguments, message in (
             (["u0", "u0.sig"], "--unrelated names a model twice"),
             (["victim"], "--unrelated gives no pair besides the one to be judged"),
             (["nobody"], "no model named nobody"),
+            (["few.sig"], "few has 3 classes and victim_epoch3"),
         ):
             code, _, err = zest("screen", suspect, "--store", store, "--unrelated", *arguments)
             assert code == 2
