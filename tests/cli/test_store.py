@@ -134,6 +134,14 @@ class TestStore:
         assert (code, [each["name"] for each in json.loads(out)["problems"]]) == (1, ["victim"])
         assert zest("store", "verify", store, "--version", "2")[0] == 0
 
+    def test_a_damaged_store_is_not_made_anew(self, zest, session, store, here):
+        Path(store, "_versions").rename("lost")
+        for arguments in (["add", store, session.signatures["victim"]], ["list", store]):
+            code, out, err = zest("store", *arguments)
+            assert (code, out) == (1, "")
+            assert "is damaged: data/ holds 1 files of models" in " ".join(err.split())
+        assert not Path(store, "_versions").exists()
+
     def test_compact(self, zest, store, session):
         dataclasses.replace(zj.Signature.load(session.signatures["victim"]), label="one more").save("one.sig")
         assert zest("store", "add", store, "one.sig")[0] == 0
@@ -177,7 +185,8 @@ class TestScreen:
         assert found["nearest"][1]["distance"] == pytest.approx(zj.distance(victim, other), abs=1e-9)
         assert (found["compared"], found["exact"], found["suspect"]) == (3, 3, "victim")
 
-    def test_table_and_csv(self, zest, session, store):
+    def test_table_and_csv(self, zest, session, store, monkeypatch):
+        monkeypatch.setenv("COLUMNS", "200")  # so that no name is folded
         code, out, _ = zest("screen", session.signatures["victim"], "--store", store)
         assert code == 0
         rows = [line.split() for line in out.splitlines() if line.strip()]

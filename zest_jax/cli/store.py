@@ -189,10 +189,10 @@ class Remove(Common):
         from zest_jax.screening import Store
 
         store = Store.open(self.store)
-        before = store.version
         removed = store.remove(self.models)
         note(
-            f"removed {removed} from {self.store}; it holds {len(store)} models; version {before} keeps the removed ones"
+            f"removed {len(removed.names)} from {self.store}; it holds {len(store)} models; version {removed.version} keeps the "
+            "removed ones"
         )
 
 

@@ -4,7 +4,7 @@ from zest_jax.screening.entries import Entry, Filter, Metadata
 from zest_jax.screening.judging import Judgement, common_alignment, judge, unrelated_distances
 from zest_jax.screening.search import Hit, Screening, SearchSettings, distance_table, distances_from, screen
 from zest_jax.screening.sketch import SketchSettings
-from zest_jax.screening.store import Added, Store, StoreVersion
+from zest_jax.screening.store import Added, Removed, Store, StoreVersion
 from zest_jax.screening.verification import Problem, verify
 
 __all__ = [
@@ -15,6 +15,7 @@ __all__ = [
     "Judgement",
     "Metadata",
     "Problem",
+    "Removed",
     "Screening",
     "SearchSettings",
     "SketchSettings",
