@@ -106,6 +106,12 @@ class Screen(Common):
             top=wanted, candidates=None if self.all else max(self.candidates, wanted), align=align
         )
         found = screen(suspect, store, where=self.where.filter(), settings=settings)
+        if found.undefined:
+            shown = ", ".join(found.undefined[:3]) + (", ..." if len(found.undefined) > 3 else "")
+            note(
+                f"left out {len(found.undefined)} to which no distance is defined, since the classes that match carry no weights "
+                f"({shown})"
+            )
         intervals = _intervals(suspect, found, store, align)
         rows = [
             {
@@ -129,6 +135,7 @@ class Screen(Common):
                     "align": align,
                     "compared": found.compared,
                     "exact": found.exact,
+                    "undefined": found.undefined,
                     "nearest": rows,
                     "verdict": None if judgement is None else judgement._asdict(),
                 }

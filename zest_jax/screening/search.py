@@ -74,11 +74,13 @@ class Screening(NamedTuple):
         hits: nearest first; models at the same distance by name.
         compared: models of the store that met the filter.
         exact: to how many of them exact distances were computed.
+        undefined: names of those of them that have none, as the classes that match carry no weights; they are no hits.
     """
 
     hits: tuple[Hit, ...]
     compared: int
     exact: int
+    undefined: tuple[str, ...] = ()
 
 
 def screen(
@@ -96,7 +98,7 @@ def screen(
 
     Raises:
         ProbeMismatchError: the suspect was signed with another probe set or fitted differently.
-        DegenerateSignatureError: the suspect, or the part of a model that it is compared with, carries no information.
+        DegenerateSignatureError: the suspect carries no information, or the parts of all candidates that it is compared with.
         StoreError: no model meets the filter, or the store cannot be read.
         FileFormatError: the signature of a candidate is damaged.
 
@@ -132,15 +134,20 @@ def screen(
         raise StoreError(_nothing(store, where))
     order = np.argsort(estimates, kind="stable")
     hits: list[Hit] = []
+    undefined: list[str] = []
     sketched = iter(estimates[order].tolist())
     for part in store.load_rows(rows[order].tolist()):
         distances = distances_to(suspect, [signature for _, signature in part], align=settings.align)
         for (entry, _), distance in zip(part, distances.tolist(), strict=True):
+            estimate = next(sketched)
             if np.isnan(distance):
-                raise _degenerate(suspect.label, entry.name)
-            hits.append(Hit(entry, distance, next(sketched)))
+                undefined.append(entry.name)
+            else:
+                hits.append(Hit(entry, distance, estimate))
         hits = sorted(hits, key=lambda hit: (hit.distance, hit.entry.name))[: settings.top]
-    return Screening(tuple(hits), compared, len(order))
+    if not hits:
+        raise _degenerate(suspect.label, undefined[0])
+    return Screening(tuple(hits), compared, len(order), tuple(undefined))
 
 
 def estimated(query: Sketch, names: tuple[str, ...] | None, batch: SketchBatch) -> Float[np.ndarray, " models"]:
