@@ -238,6 +238,37 @@ class TestScreen:
         assert found[0]["name"] == "victim"
         assert found[0]["distance"] == pytest.approx(0, abs=1e-9)
 
+    def test_models_without_a_distance_are_left_out_and_named(self, zest, session, store, here):
+        victim = zj.Signature.load(session.signatures["victim"])
+        one = dataclasses.replace(victim.select_classes([0]), label="one")
+        weights = np.zeros((len(victim.weights), 2), np.float32)
+        weights[:, 1] = -one.weights[:, 0]
+        dataclasses.replace(victim.select_classes([0, 1]), label="empty", weights=weights).save("empty.sig")
+        one.save("one.sig")
+        assert zest("store", "add", store, "one.sig", "empty.sig")[0] == 0
+        code, out, err = zest("screen", "one.sig", "--store", store, "--json")
+        assert code == 0
+        found = json.loads(out)
+        assert (found["undefined"], found["compared"], len(found["nearest"])) == (["empty"], 5, 4)
+        assert "left out 1 to which no distance is defined" in " ".join(err.split())
+        code, out, err = zest("screen", "--store", store, "--csv")
+        assert (code, len(out.splitlines())) == (0, 10)
+        assert "left out 1 pairs to which no distance is defined" in " ".join(err.split())
+        assert json.loads(zest("screen", "--store", store, "--json")[1])["matrix"][3][4] is None
+
+    def test_a_nearest_model_of_other_classes_gets_no_verdict(self, zest, session, store, here):
+        victim = zj.Signature.load(session.signatures["victim"])
+        few = dataclasses.replace(victim.select_classes([5, 1, 3]), label="few")
+        few.save("few.sig")
+        for i in range(2):
+            weights = np.random.default_rng(i).normal(0, 1, few.weights.shape).astype(np.float32)
+            dataclasses.replace(few, label=f"u{i}", weights=weights).save(f"u{i}.sig")
+        code, out, err = zest("screen", "few.sig", "--store", store, "--json", "--unrelated", "u0.sig", "u1.sig")
+        assert code == 0
+        found = json.loads(out)
+        assert (found["nearest"][0]["name"], found["verdict"]) == ("victim", None)
+        assert "no verdict: victim has 10 classes, and the unrelated models have 3" in " ".join(err.split())
+
     def test_wrong_use(self, zest, session, store, models, here, tiny):
         sig = session.signatures["victim"]
         assert zest("probes", session.pool, "-o", "other.npz", *tiny, "--seed", "1")[0] == 0

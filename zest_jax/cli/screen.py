@@ -178,7 +178,11 @@ class Screen(Common):
 
         entries, matrix = distance_table(store, where=self.where.filter(), align=self.align)
         names = [entry.name for entry in entries]
-        pairs = _pairs(names, matrix, None if self.all or self.csv else self.top)
+        pairs, undefined = _pairs(names, matrix, None if self.all or self.csv else self.top)
+        if undefined:
+            note(
+                f"left out {undefined} pairs to which no distance is defined, since the classes that match carry no weights"
+            )
         if self.json:
             models = [as_json(entry) for entry in entries]
             how = {"metric": "cosine", "align": self.align, "filter": str(self.where.filter())}
@@ -298,17 +302,20 @@ def _print_pairs(pairs: list[dict[str, Any]], entries: "list[Entry]") -> None:
     console.print(f"cosine distances; nearest of {among:,} pairs among {len(entries):,} models", soft_wrap=True)
 
 
-def _pairs(names: list[str], matrix: "np.ndarray", top: int | None) -> list[dict[str, Any]]:
-    """Pairs, nearest first."""
+def _pairs(names: list[str], matrix: "np.ndarray", top: int | None) -> tuple[list[dict[str, Any]], int]:
+    """Pairs, nearest first, and how many have no distance."""
     import numpy as np
 
     rows, columns = np.triu_indices(len(names), 1)
     distances = matrix[rows, columns]
-    order = np.argsort(distances, kind="stable")[:top]
-    return [
+    undefined = int(np.isnan(distances).sum())
+    # Those without a distance are sorted to the end.
+    order = np.argsort(distances, kind="stable")[: len(distances) - undefined][:top]
+    pairs = [
         {"a": names[i], "b": names[j], "distance": float(distance)}
         for i, j, distance in zip(rows[order], columns[order], distances[order], strict=True)
     ]
+    return pairs, undefined
 
 
 def _print_csv(columns: list[str], rows: list[dict[str, Any]]) -> None:

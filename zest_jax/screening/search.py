@@ -181,11 +181,11 @@ def distance_table(
     models are in memory at a time, and the table.
 
     Returns:
-        the models in the order of their addition, and their distances, symmetric, 0 on the diagonal.
+        the models in the order of their addition, and their distances, symmetric, 0 on the diagonal; NaN for a pair that has
+        none, as the classes that match carry no weights.
 
     Raises:
         StoreError: fewer than two models meet the filter, or the store cannot be read.
-        DegenerateSignatureError: the matched classes of a pair carry no information.
         FileFormatError: a signature is damaged.
     """
     rows, classes = [], []
@@ -220,9 +220,6 @@ def distance_table(
             found[np.ix_(other, block)] = distances.T
     np.fill_diagonal(found, 0)
     known = [entry for entry in entries if entry is not None]
-    if np.isnan(found).any():
-        a, b = np.argwhere(np.isnan(found))[0]
-        raise _degenerate(known[a].name, known[b].name)
     # The two halves of a block with itself differ by rounding.
     return known, (found + found.T) / 2
 
@@ -230,7 +227,10 @@ def distance_table(
 def distances_from(
     suspect: Signature, store: Store, *, where: Filter = ANY, align: SearchAlign = "auto"
 ) -> tuple[list[Entry], Float[np.ndarray, " models"]]:
-    """Exact distances from one model to all of a store, in the order of their addition; errors as for `screen`."""
+    """Exact distances from one model to all of a store, in the order of their addition; errors as for `screen`.
+
+    NaN for a model that has none, as the classes that match carry no weights.
+    """
     store.header.check(suspect, store.uri)
     rows = [
         row for batch in store.scan(["classes"], where=where.sql(), rows=8192) for row in batch["_rowid"].to_pylist()
@@ -241,10 +241,7 @@ def distances_from(
     for part in store.load_rows(rows):
         entries += [entry for entry, _ in part]
         distances.append(distances_to(suspect, [signature for _, signature in part], align=align))
-    found = np.concatenate(distances)
-    if np.isnan(found).any():
-        raise _degenerate(suspect.label, entries[int(np.flatnonzero(np.isnan(found))[0])].name)
-    return entries, found
+    return entries, np.concatenate(distances)
 
 
 def _blocks(order: list[int], classes: list[int]) -> Iterator[list[int]]:
