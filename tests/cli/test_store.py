@@ -124,7 +124,9 @@ class TestStore:
     def test_verify(self, zest, session, store):
         code, out, err = zest("store", "verify", store)
         assert (code, out) == (0, "")
-        assert "models.store: all 3 models are as they were added (version 2)" in err
+        said = " ".join(err.split())
+        assert "models.store: the signatures of all 3 models are as they were added" in said
+        assert "(version 2); architecture, data, owner and dates are under no checksum" in said
         lance.dataset(store).update({"digest": "'" + "0" * 64 + "'"}, where="name = 'victim'")
         code, out, err = zest("store", "verify", store)
         assert code == 1
@@ -133,6 +135,14 @@ class TestStore:
         code, out, _ = zest("store", "verify", store, "--json")
         assert (code, [each["name"] for each in json.loads(out)["problems"]]) == (1, ["victim"])
         assert zest("store", "verify", store, "--version", "2")[0] == 0
+
+    def test_a_damaged_store_is_not_made_anew(self, zest, session, store, here):
+        Path(store, "_versions").rename("lost")
+        for arguments in (["add", store, session.signatures["victim"]], ["list", store]):
+            code, out, err = zest("store", *arguments)
+            assert (code, out) == (1, "")
+            assert "is damaged: data/ holds 1 files of models" in " ".join(err.split())
+        assert not Path(store, "_versions").exists()
 
     def test_compact(self, zest, store, session):
         dataclasses.replace(zj.Signature.load(session.signatures["victim"]), label="one more").save("one.sig")
@@ -177,7 +187,8 @@ class TestScreen:
         assert found["nearest"][1]["distance"] == pytest.approx(zj.distance(victim, other), abs=1e-9)
         assert (found["compared"], found["exact"], found["suspect"]) == (3, 3, "victim")
 
-    def test_table_and_csv(self, zest, session, store):
+    def test_table_and_csv(self, zest, session, store, monkeypatch):
+        monkeypatch.setenv("COLUMNS", "200")  # so that no name is folded
         code, out, _ = zest("screen", session.signatures["victim"], "--store", store)
         assert code == 0
         rows = [line.split() for line in out.splitlines() if line.strip()]
@@ -227,6 +238,37 @@ class TestScreen:
         assert found[0]["name"] == "victim"
         assert found[0]["distance"] == pytest.approx(0, abs=1e-9)
 
+    def test_models_without_a_distance_are_left_out_and_named(self, zest, session, store, here):
+        victim = zj.Signature.load(session.signatures["victim"])
+        one = dataclasses.replace(victim.select_classes([0]), label="one")
+        weights = np.zeros((len(victim.weights), 2), np.float32)
+        weights[:, 1] = -one.weights[:, 0]
+        dataclasses.replace(victim.select_classes([0, 1]), label="empty", weights=weights).save("empty.sig")
+        one.save("one.sig")
+        assert zest("store", "add", store, "one.sig", "empty.sig")[0] == 0
+        code, out, err = zest("screen", "one.sig", "--store", store, "--json")
+        assert code == 0
+        found = json.loads(out)
+        assert (found["undefined"], found["compared"], len(found["nearest"])) == (["empty"], 5, 4)
+        assert "left out 1 to which no distance is defined" in " ".join(err.split())
+        code, out, err = zest("screen", "--store", store, "--csv")
+        assert (code, len(out.splitlines())) == (0, 10)
+        assert "left out 1 pairs to which no distance is defined" in " ".join(err.split())
+        assert json.loads(zest("screen", "--store", store, "--json")[1])["matrix"][3][4] is None
+
+    def test_a_nearest_model_of_other_classes_gets_no_verdict(self, zest, session, store, here):
+        victim = zj.Signature.load(session.signatures["victim"])
+        few = dataclasses.replace(victim.select_classes([5, 1, 3]), label="few")
+        few.save("few.sig")
+        for i in range(2):
+            weights = np.random.default_rng(i).normal(0, 1, few.weights.shape).astype(np.float32)
+            dataclasses.replace(few, label=f"u{i}", weights=weights).save(f"u{i}.sig")
+        code, out, err = zest("screen", "few.sig", "--store", store, "--json", "--unrelated", "u0.sig", "u1.sig")
+        assert code == 0
+        found = json.loads(out)
+        assert (found["nearest"][0]["name"], found["verdict"]) == ("victim", None)
+        assert "no verdict: victim has 10 classes, and the unrelated models have 3" in " ".join(err.split())
+
     def test_wrong_use(self, zest, session, store, models, here, tiny):
         sig = session.signatures["victim"]
         assert zest("probes", session.pool, "-o", "other.npz", *tiny, "--seed", "1")[0] == 0
@@ -275,18 +317,27 @@ class TestScreen:
         assert verdict["p_value"] == pytest.approx(3 / 67)
         code, out, _ = zest("screen", suspect, "--store", store, "--unrelated", *known)
         assert "nearest: victim, relative distance" in " ".join(out.split())
-        assert "of 66 unrelated pairs none is as near: p < 0.045 for 3 models compared. Related." in " ".join(
-            out.split()
-        )
+        assert (
+            "of 66 unrelated pairs none is as near (a rate of 0 to 0.054, 95%): p at most 0.045 for 3 models compared. Related."
+        ) in " ".join(out.split())
         code, out, _ = zest("screen", suspect, "--store", store, "--unrelated", *known[:4])
         assert code == 0
         assert "3 models compared need 59 unrelated pairs to tell that from chance: can't tell." in " ".join(
             out.split()
         )
+        # A suspect without class names can be matched greedily only, so all are.
+        dataclasses.replace(zj.Signature.load(suspect), class_names=None).save("remote.sig")
+        code, out, err = zest("screen", "remote.sig", "--store", store, "--json", "--unrelated", *known)
+        assert code == 0
+        found = json.loads(out)
+        assert (found["align"], found["verdict"]["related"]) == ("greedy", True)
+        assert "all are matched greedily" in err
+        dataclasses.replace(victim.select_classes([5, 1, 3]), label="few").save("few.sig")
         for arguments, message in (
             (["u0", "u0.sig"], "--unrelated names a model twice"),
             (["victim"], "--unrelated gives no pair besides the one to be judged"),
             (["nobody"], "no model named nobody"),
+            (["few.sig"], "few has 3 classes and victim_epoch3"),
         ):
             code, _, err = zest("screen", suspect, "--store", store, "--unrelated", *arguments)
             assert code == 2

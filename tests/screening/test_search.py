@@ -136,16 +136,32 @@ def test_suspects_that_cannot_be_compared(store, changes, error, message):
             ask(model("s", 0, **changes), store)
 
 
-def test_classes_without_weights_have_no_distance(tmp_path):
+def halves():
+    """A model, and another of which only the class without weights matches it."""
     empty = model("empty", 1, classes=2)
     empty.weights[:, 1] = 0
     only = model("only", 2, classes=1)
     only.weights[:] = -empty.weights[:, :1]
+    return only, empty
+
+
+def test_a_model_without_a_distance_is_left_out_and_named(tmp_path):
+    only, empty = halves()
     store = Store.create(tmp_path / "s", like=only)
-    store.add([empty, only])
-    for ask in (lambda: screen(dataclasses.replace(only, label="s"), store), lambda: distance_table(store)):
-        with pytest.raises(DegenerateSignatureError, match="empty"):
-            ask()
+    store.add([empty])
+    suspect = dataclasses.replace(only, label="s")
+    with pytest.raises(DegenerateSignatureError, match="s and empty that match carry no weights"):
+        screen(suspect, store)
+    store.add([only, model("other", 5, classes=2)])
+    found = screen(suspect, store)
+    assert [hit.entry.name for hit in found.hits] == ["only", "other"]
+    assert (found.compared, found.exact, found.undefined) == (3, 3, ("empty",))
+    for hit in found.hits:
+        assert hit.sketched == pytest.approx(hit.distance, abs=0.15)
+    assert np.isnan(distances_from(suspect, store)[1]).tolist() == [True, False, False]
+    _, table = distance_table(store)
+    assert np.argwhere(np.isnan(table)).tolist() == [[0, 1], [1, 0]]
+    assert table[0, 2] == pytest.approx(zest.distance(empty, model("other", 5, classes=2)), abs=1e-9)
 
 
 def test_a_damaged_candidate_is_refused(zoo, tmp_path):

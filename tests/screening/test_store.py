@@ -167,7 +167,8 @@ class TestVersions:
     def test_what_was_removed_is_in_the_older_version(self, tmp_path):
         store = create(tmp_path, model("a", 0), model("b", 1), model("c", 2))
         before = store.version
-        assert store.remove(["a", "c", "a"]) == 2
+        assert store.remove(["a", "c", "a"]) == (("a", "c"), before)
+        assert store.remove([]) == ((), store.version)
         assert [entry.name for entry in store.entries()] == ["b"]
         old = Store.open(store.uri, version=before)
         assert same(old.load(["c"])[0], model("c", 2))
@@ -185,6 +186,32 @@ class TestVersions:
             store.load(["x"])
         with pytest.raises(TypeError, match="give a list of names, \\['a'\\]"):
             store.remove("a")
+
+    def test_what_another_writer_added_under_the_name_meanwhile_stays(self, tmp_path, monkeypatch):
+        store = create(tmp_path, model("a", 0), model("b", 1))
+        check = Store._rows_of
+
+        def others_are_quicker(self, names):
+            found = check(self, names)
+            monkeypatch.setattr(Store, "_rows_of", check)
+            other = Store.open(store.uri)
+            other.remove(["a"])
+            other.add([model("a", 5)])
+            return found
+
+        monkeypatch.setattr(Store, "_rows_of", others_are_quicker)
+        with pytest.raises(StoreError, match="another writer changed .*: 1 of the 2 models of version 2 were removed"):
+            store.remove(["a", "b"])
+        assert [entry.name for entry in store.entries()] == ["a"]
+        assert same(store.load(["a"])[0], model("a", 5))
+
+    def test_the_version_that_keeps_what_was_removed_is_the_newest(self, tmp_path):
+        store = create(tmp_path, model("a", 0))
+        view = Store.open(store.uri)
+        store.add([model("b", 1)])
+        removed = view.remove(["b"])
+        assert removed == (("b",), 3)
+        assert same(Store.open(store.uri, version=removed.version).load(["b"])[0], model("b", 1))
 
     def test_older_versions_are_for_reading(self, tmp_path):
         store = create(tmp_path, model("a", 0))
@@ -247,6 +274,34 @@ class TestOpening:
         with pytest.raises(DegenerateSignatureError):
             Store.create(tmp_path / "new", like=model("a", 0, weights=np.zeros((60, 4), np.float32)))
         assert not (tmp_path / "new").exists()
+
+    @pytest.mark.parametrize("emptied", [False, True])
+    def test_a_store_without_its_versions_is_damaged_and_not_replaced(self, tmp_path, emptied):
+        store = create(tmp_path, model("a", 0))
+        (tmp_path / "backup").mkdir()
+        versions = tmp_path / "models.store" / "_versions"
+        versions.rename(tmp_path / "backup" / "_versions")
+        if emptied:
+            versions.mkdir()
+        for ask in (lambda: Store.open(store.uri), lambda: Store.create(store.uri, like=model("a", 0))):
+            with pytest.raises(
+                StoreError, match="is damaged: data/ holds 1 files of models.*restore _versions from a backup"
+            ):
+                ask()
+        if emptied:
+            versions.rmdir()
+        (tmp_path / "backup" / "_versions").rename(versions)
+        assert same(Store.open(store.uri).load(["a"])[0], model("a", 0))
+
+    def test_a_folder_with_data_of_others_is_no_leftover(self, tmp_path):
+        (tmp_path / "project" / "data").mkdir(parents=True)
+        assert len(Store.create(tmp_path / "project", like=model("a", 0))) == 0
+        (tmp_path / "other" / "data").mkdir(parents=True)
+        (tmp_path / "other" / "data" / "images.csv").write_text("...")
+        with pytest.raises(FileNotFoundError, match="there is no store"):
+            Store.open(tmp_path / "other")
+        with pytest.raises(StoreError, match="holds other files \\(data/images.csv\\)"):
+            Store.create(tmp_path / "other", like=model("a", 0))
 
     @pytest.mark.parametrize(
         ("version", "advice"),

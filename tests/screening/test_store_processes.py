@@ -50,6 +50,8 @@ def start(program: str, *arguments: object) -> subprocess.Popen[str]:
 
 ADD = """
 store = Store.open(sys.argv[1])
+print("ready", flush=True)
+sys.stdin.readline()
 for group in range(1000):
     names = [f"{sys.argv[2]}-{group}-{i}" for i in range(4)]
     store.add([big(name) for name in names])
@@ -57,24 +59,37 @@ for group in range(1000):
 """
 
 
-@pytest.mark.parametrize("delay", [0.0, 0.011])
-def test_a_killed_writer_loses_nothing(tmp_path, delay):
+def test_writers_killed_at_any_point_lose_nothing(tmp_path):
     store = Store.create(tmp_path / "s", like=big("x"))
     store.add([big("before")])
-    writer = start(ADD, store.uri, "w")
-    told = [writer.stdout.readline().split() for _ in range(2)]
-    time.sleep(delay)
-    writer.send_signal(signal.SIGKILL)
-    told += [line.split() for line in writer.stdout if line.endswith("\n")]
-    assert writer.wait() == -signal.SIGKILL
+    began = time.perf_counter()
+    store.add([big(f"timed-{i}") for i in range(4)])
+    length = time.perf_counter() - began
+    promised = [entry.name for entry in store.entries()]
+    delays = np.random.default_rng(0).uniform(0, length, 10)
+    waiting = start(ADD, store.uri, 0)
+    for i, delay in enumerate(delays):
+        # The next one loads its modules meanwhile.
+        writer, waiting = waiting, start(ADD, store.uri, i + 1)
+        assert writer.stdout.readline() == "ready\n"
+        writer.stdin.write("go\n")
+        writer.stdin.flush()
+        told = [writer.stdout.readline().split()]
+        time.sleep(delay)
+        writer.send_signal(signal.SIGKILL)
+        told += [line.split() for line in writer.stdout if line.endswith("\n")]
+        assert writer.wait() == -signal.SIGKILL
+        names = [entry.name for entry in store.latest().entries()]
+        promised += [name for group in told for name in group]
+        assert names[: len(promised)] == promised
+        # What was not told of is a whole group or nothing.
+        assert len(names) - len(promised) in (0, 4)
+        promised = names
+    waiting.kill()
+    waiting.communicate()
     after = store.latest()
-    names = [entry.name for entry in after.entries()]
-    promised = ["before", *(name for group in told for name in group)]
-    assert names[: len(promised)] == promised
-    # What was not told of is a whole group or nothing.
-    assert len(names) - len(promised) in (0, 4)
     assert list(verify(after)) == []
-    for name, signature in zip(names, after.load(names), strict=True):
+    for name, signature in zip(promised, after.load(promised), strict=True):
         np.testing.assert_array_equal(signature.weights, big(name).weights)
     # And the same additions go on.
     again = after.add([big(name) for name in (*promised, "new")])

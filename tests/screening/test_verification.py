@@ -75,9 +75,27 @@ def test_a_name_that_is_there_twice_is_found(store):
     assert problem == ("a", "the name is there 2 times; remove it and add the model again")
 
 
-def test_other_columns_are_compared_with_the_signature(store):
-    lance.dataset(store.uri).update({"classes": "3"}, where="name = 'b'")
+@pytest.mark.parametrize(
+    ("column", "value", "text"),
+    [
+        ("classes", "3", "number of classes noted in the store: 3; in its signature: 4"),
+        (
+            "class_names",
+            '\'["a", "b", "c", "d"]\'',
+            "class names noted in the store: ('a', 'b', 'c', 'd'); in its signature: ('a', 'b', 'ç'",
+        ),
+        ("class_names", "NULL", "class names noted in the store: None; in its signature: ('a', 'b'"),
+        ("r2", "0.25", "R2 noted in the store: 0.25; in its signature: 0."),
+        ("r2", "NULL", "R2 noted in the store: None"),
+        ("version", "'0.0'", "version of the package noted in the store: 0.0"),
+        ("name", "'other'", "name noted in the store: other; in its signature: full"),
+        ("class_names", "'['", "what is noted of it is damaged"),
+        ("owner", "''", "what is noted of it is damaged: `owner` is ''"),
+    ],
+)
+def test_other_columns_are_compared_with_the_signature(store, column, value, text):
+    lance.dataset(store.uri).update({column: value}, where="name = 'full'")
     (problem,) = verify(store.latest())
-    assert problem.name == "b"
-    assert "with 2 classes, not 3" in problem.text
-    assert np.isfinite(store.load(["b"])[0].weights).all()
+    assert problem.name == ("other" if column == "name" else "full")
+    assert text in problem.text
+    assert np.isfinite(store.load(["full"])[0].weights).all()

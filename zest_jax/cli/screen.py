@@ -99,12 +99,20 @@ class Screen(Common):
     def _one(self, suspect: "Signature", store: "Store") -> None:
         from zest_jax.screening import SearchSettings, screen
 
+        known = self._known(store)
+        align = self._alignment(suspect, known, store)
         wanted = max(1, len(store)) if self.all else self.top
         settings = SearchSettings(
-            top=wanted, candidates=None if self.all else max(self.candidates, wanted), align=self.align
+            top=wanted, candidates=None if self.all else max(self.candidates, wanted), align=align
         )
         found = screen(suspect, store, where=self.where.filter(), settings=settings)
-        intervals = _intervals(suspect, found, store, self.align)
+        if found.undefined:
+            shown = ", ".join(found.undefined[:3]) + (", ..." if len(found.undefined) > 3 else "")
+            note(
+                f"left out {len(found.undefined)} to which no distance is defined, since the classes that match carry no weights "
+                f"({shown})"
+            )
+        intervals = _intervals(suspect, found, store, align)
         rows = [
             {
                 **as_json(hit.entry),
@@ -115,7 +123,7 @@ class Screen(Common):
             }
             for rank, (hit, interval) in enumerate(zip(found.hits, intervals, strict=True), 1)
         ]
-        judgement = self._judged(suspect, found, store) if self.unrelated else None
+        judgement = _judged(suspect, known, found, align) if known else None
         if self.json:
             print_json(
                 {
@@ -124,9 +132,10 @@ class Screen(Common):
                     "version": store.version,
                     "filter": str(self.where.filter()),
                     "metric": "cosine",
-                    "align": self.align,
+                    "align": align,
                     "compared": found.compared,
                     "exact": found.exact,
+                    "undefined": found.undefined,
                     "nearest": rows,
                     "verdict": None if judgement is None else judgement._asdict(),
                 }
@@ -139,11 +148,8 @@ class Screen(Common):
             (note if self.csv else result_console().print)(judgement.text)
         warn_of_poor_fits([suspect.label], [suspect])
 
-    def _judged(self, suspect: "Signature", found: "Screening", store: "Store") -> "Judgement":
-        """Judge the nearest model."""
-        from zest_jax.screening import judge, unrelated_distances
-
-        nearest = found.hits[0]
+    def _known(self, store: "Store") -> "list[Signature]":
+        """The models of the yardstick."""
         files = [name for name in self.unrelated if kind_of(name) == "signature"]
         names = [name for name in self.unrelated if name not in files]
         known = [*store.load(names), *(read_signature(Path(file)) for file in files)]
@@ -151,17 +157,32 @@ class Screen(Common):
             raise UsageError("--unrelated names a model twice; a model and its copy are not independent")
         for each in known:
             store.header.check(each, store.uri)
-        distances = unrelated_distances(suspect, known, apart=[nearest.entry.name], align=self.align)
-        if not len(distances):
-            raise UsageError("--unrelated gives no pair besides the one to be judged; name more models")
-        return judge(nearest.distance, distances, compared=found.compared, name=nearest.entry.name)
+        return known
+
+    def _alignment(self, suspect: "Signature", known: "list[Signature]", store: "Store") -> Literal["auto", "greedy"]:
+        """How classes are matched; where there is a verdict, in one way for all distances."""
+        if not known:
+            return self.align
+        from zest_jax.screening import common_alignment
+
+        names = {entry.class_names for entry in store.entries(self.where.filter())}
+        align = common_alignment(suspect, known, names, align=self.align)
+        if align != self.align:
+            note(
+                "not all models have the suspect's class names, so all are matched greedily: else no verdict would be fair"
+            )
+        return align
 
     def _among(self, store: "Store") -> None:
         from zest_jax.screening import distance_table
 
         entries, matrix = distance_table(store, where=self.where.filter(), align=self.align)
         names = [entry.name for entry in entries]
-        pairs = _pairs(names, matrix, None if self.all or self.csv else self.top)
+        pairs, undefined = _pairs(names, matrix, None if self.all or self.csv else self.top)
+        if undefined:
+            note(
+                f"left out {undefined} pairs to which no distance is defined, since the classes that match carry no weights"
+            )
         if self.json:
             models = [as_json(entry) for entry in entries]
             how = {"metric": "cosine", "align": self.align, "filter": str(self.where.filter())}
@@ -200,6 +221,25 @@ class Screen(Common):
         with importable_from_here():
             box = self.how.load(suspect)
         return sign(box, probes, progress=self.progress, **self.solve.arguments())
+
+
+def _judged(
+    suspect: "Signature", known: "list[Signature]", found: "Screening", align: Literal["auto", "greedy"]
+) -> "Judgement | None":
+    """Judge the nearest model, if it can be."""
+    from zest_jax.screening import judge, unrelated_distances
+
+    nearest = found.hits[0]
+    distances = unrelated_distances(suspect, known, apart=[nearest.entry.name], align=align)
+    if not len(distances):
+        raise UsageError("--unrelated gives no pair besides the one to be judged; name more models")
+    if nearest.entry.classes != suspect.n_classes:
+        note(
+            f"no verdict: {nearest.entry.name} has {nearest.entry.classes} classes, and the unrelated models have "
+            f"{suspect.n_classes}, so their distances are no yardstick for this one"
+        )
+        return None
+    return judge(nearest.distance, distances, compared=found.compared, name=nearest.entry.name)
 
 
 def _intervals(
@@ -262,17 +302,20 @@ def _print_pairs(pairs: list[dict[str, Any]], entries: "list[Entry]") -> None:
     console.print(f"cosine distances; nearest of {among:,} pairs among {len(entries):,} models", soft_wrap=True)
 
 
-def _pairs(names: list[str], matrix: "np.ndarray", top: int | None) -> list[dict[str, Any]]:
-    """Pairs, nearest first."""
+def _pairs(names: list[str], matrix: "np.ndarray", top: int | None) -> tuple[list[dict[str, Any]], int]:
+    """Pairs, nearest first, and how many have no distance."""
     import numpy as np
 
     rows, columns = np.triu_indices(len(names), 1)
     distances = matrix[rows, columns]
-    order = np.argsort(distances, kind="stable")[:top]
-    return [
+    undefined = int(np.isnan(distances).sum())
+    # Those without a distance are sorted to the end.
+    order = np.argsort(distances, kind="stable")[: len(distances) - undefined][:top]
+    pairs = [
         {"a": names[i], "b": names[j], "distance": float(distance)}
         for i, j, distance in zip(rows[order], columns[order], distances[order], strict=True)
     ]
+    return pairs, undefined
 
 
 def _print_csv(columns: list[str], rows: list[dict[str, Any]]) -> None:

@@ -189,10 +189,10 @@ class Remove(Common):
         from zest_jax.screening import Store
 
         store = Store.open(self.store)
-        before = store.version
         removed = store.remove(self.models)
         note(
-            f"removed {removed} from {self.store}; it holds {len(store)} models; version {before} keeps the removed ones"
+            f"removed {len(removed.names)} from {self.store}; it holds {len(store)} models; version {removed.version} keeps the "
+            "removed ones"
         )
 
 
@@ -253,7 +253,11 @@ class Export(Common):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Verify(Common):
-    """Read every model of a store and check it; exit code 1 if anything is damaged."""
+    """Read every model of a store and check it; exit code 1 if anything is damaged.
+
+    Signatures are checked against their SHA-256, and sketches, names, classes, R2 and versions against the signatures.
+    Architecture, data set, owner and dates are under no checksum.
+    """
 
     store: Positional[StorePath]
     """Folder or URL of the store."""
@@ -283,7 +287,10 @@ class Verify(Common):
                 f"{concerned} of the models of {self.store} are damaged; what an older version of the store (`--version`) or "
                 "a backup still has can be exported, removed and added again"
             )
-        note(f"{self.store}: all {len(store)} models are as they were added (version {store.version})")
+        note(
+            f"{self.store}: the signatures of all {len(store)} models are as they were added, and sketches, names, classes, R2 "
+            f"and versions agree with them (version {store.version}); architecture, data, owner and dates are under no checksum"
+        )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

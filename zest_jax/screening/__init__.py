@@ -1,10 +1,10 @@
 """Many models: a store of signatures, and the search for those that are nearest to a suspect."""
 
 from zest_jax.screening.entries import Entry, Filter, Metadata
-from zest_jax.screening.judging import Judgement, judge, unrelated_distances
+from zest_jax.screening.judging import Judgement, common_alignment, judge, unrelated_distances
 from zest_jax.screening.search import Hit, Screening, SearchSettings, distance_table, distances_from, screen
 from zest_jax.screening.sketch import SketchSettings
-from zest_jax.screening.store import Added, Store, StoreVersion
+from zest_jax.screening.store import Added, Removed, Store, StoreVersion
 from zest_jax.screening.verification import Problem, verify
 
 __all__ = [
@@ -15,11 +15,13 @@ __all__ = [
     "Judgement",
     "Metadata",
     "Problem",
+    "Removed",
     "Screening",
     "SearchSettings",
     "SketchSettings",
     "Store",
     "StoreVersion",
+    "common_alignment",
     "distance_table",
     "distances_from",
     "judge",

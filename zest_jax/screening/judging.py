@@ -1,6 +1,6 @@
 """What the nearest distance of a search means, given distances of pairs that are known to be unrelated."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -24,8 +24,10 @@ class Judgement(NamedTuple):
         unrelated: unrelated pairs in all.
         false_positive_rate: share of unrelated pairs that would be called related if this distance were.
         rate_interval: Clopper and Pearson's (1934), of 95%.
-        p_value: chance that one of as many unrelated models comes as near, at most; in (0, 1].
-        related: True, False, or None where the unrelated pairs are too few to tell.
+        p_value: chance that one of as many unrelated models comes as near, at most; in (0, 1]. Pairs that share a model are
+            counted as if they were independent, here and in the interval.
+        related: True where the p-value is at most alpha; False where even the interval's lower end, times the number of models
+            compared, is above alpha; None where the unrelated pairs are too few to tell.
         text: the same in words.
     """
 
@@ -48,7 +50,10 @@ def judge(
     Bootstrap Methods and their Application, section 4.2); for the smallest of m comparisons it is at most m times that
     (Bonferroni). So fewer than m / alpha - 1 pairs cannot tell a copy from chance at level alpha, however near it is. Pairs that
     share a model are not independent, so take the p-value for a guide. Pairs that are related after all make it larger, never
-    smaller.
+    smaller. That there is no sign of a relation is said with the same correction: where the lower end of the rate's interval
+    is above alpha / m. Between the two the pairs cannot tell.
+
+    All distances must come from one way of matching classes and from models of as many classes; see `common_alignment`.
 
     Args:
         distance: to the nearest model, in [0, 2].
@@ -61,8 +66,8 @@ def judge(
         ValueError: an argument is out of its range.
 
     >>> print(judge(0.1, [0.3, 0.4] * 120, compared=12, name="resnet18-flowers-v3").text)
-    nearest: resnet18-flowers-v3, relative distance 0.29; of 240 unrelated pairs none is as near: p < 0.050 for 12 models
-    compared. Related.
+    nearest: resnet18-flowers-v3, relative distance 0.29; of 240 unrelated pairs none is as near (a rate of 0 to 0.015, 95%): p at
+    most 0.050 for 12 models compared. Related.
     >>> judge(0.1, [0.3, 0.4, 0.35], compared=12).related is None
     True
     """
@@ -80,28 +85,65 @@ def judge(
     needed = int(np.ceil(compared / alpha)) - 1
     models = f"{compared:,} model{'' if compared == 1 else 's'} compared"
     start = f"nearest: {name}, relative distance {relative:.2f}; of {n:,} unrelated pairs {nearer or 'none'}"
-    start += f" {'are' if nearer > 1 else 'is'} as near"
+    start += (
+        f" {'are' if nearer > 1 else 'is'} as near (a rate of {interval.low:.2g} to {interval.high:.2g}, {LEVEL:.0%})"
+    )
+    chance = f": p at most {_above(p_value)} for {models}"
     if p_value <= alpha:
-        related, end = True, f": p < {_above(p_value)} for {models}. Related."
-    elif interval.low > alpha:
-        related, end = False, ": no sign of a relation."
+        related, end = True, f"{chance}. Related."
+    elif interval.low > alpha / compared:
+        related, end = False, f"{chance}, no sign of a relation."
     elif n < needed:
         related = None
         end = f", but {models} need {needed:,} unrelated pairs to tell that from chance: can't tell."
     else:
-        related, end = False, f": p = {p_value:.2g} for {models}, no sign of a relation."
+        related, end = None, f"{chance}; more unrelated pairs are needed: can't tell."
     return Judgement(relative, nearer, n, nearer / n, interval, p_value, related, start + end)
+
+
+def common_alignment(
+    suspect: Signature,
+    unrelated: Sequence[Signature],
+    compared: Iterable[tuple[str, ...] | None] = (),
+    *,
+    align: SearchAlign = "auto",
+) -> SearchAlign:
+    """The alignment with which a suspect can be searched for and judged: "auto" where all classes go by name, else "greedy".
+
+    Greedy matching makes a pair nearer than matching by name does. So distances of pairs without class names, such as those to a
+    remote suspect, must not be judged by distances of pairs that have them.
+
+    Args:
+        suspect: whose nearest model is looked for.
+        unrelated: the yardstick.
+        compared: class names of the models that the suspect is compared with, see `Entry.class_names`.
+        align: "greedy" stays as it is.
+
+    >>> from unittest.mock import Mock
+    >>> named, remote = Mock(class_names=("cat", "dog")), Mock(class_names=None)
+    >>> common_alignment(named, [named], [("dog", "cat")]), common_alignment(remote, [named], [("dog", "cat")])
+    ('auto', 'greedy')
+    """
+    if align != "auto" or suspect.class_names is None or len(set(suspect.class_names)) != len(suspect.class_names):
+        return "greedy"
+    ours = sorted(suspect.class_names)
+    theirs = {*(each.class_names for each in unrelated), *compared}
+    return "auto" if all(names is not None and sorted(names) == ours for names in theirs) else "greedy"
 
 
 def unrelated_distances(
     suspect: Signature, unrelated: Sequence[Signature], *, apart: Sequence[str] = (), align: SearchAlign = "auto"
 ) -> Float[np.ndarray, " pairs"]:
-    """Distances of the pairs among unrelated models, and of each of them to the suspect.
+    """Distances of the pairs among unrelated models, and of each of them to the suspect, all aligned in the same way.
 
     Args:
         suspect: unrelated to them too.
         unrelated: trained independently of each other; one that has the suspect's label or one of the names in `apart`, which are
             to be judged, is compared with the others only.
+        align: as the suspect was searched for; "auto" goes by name only if it does for every pair, see `common_alignment`.
+
+    Raises:
+        ValueError: the models, or the suspect, have different numbers of classes.
 
     >>> rng = np.random.default_rng(0)
     >>> def model(label):
@@ -112,6 +154,13 @@ def unrelated_distances(
     >>> len(unrelated_distances(a, [b, c])), len(unrelated_distances(a, [b, c], apart=["c"]))
     (3, 2)
     """
+    for each in unrelated:
+        if each.n_classes != suspect.n_classes:
+            raise ValueError(
+                f"{each.label} has {each.n_classes} classes and {suspect.label} {suspect.n_classes}, so that their distances are "
+                "no yardstick for one another; name unrelated models of as many classes as the suspect"
+            )
+    align = common_alignment(suspect, unrelated, align=align)
     found = [np.zeros(0)]
     for i, one in enumerate(unrelated[:-1]):
         found.append(distances_to(one, list(unrelated[i + 1 :]), align=align))

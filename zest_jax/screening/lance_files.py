@@ -46,7 +46,7 @@ def open_dataset(uri: str, version: int | None, storage_options: Mapping[str, st
     """Open a Lance data set, or return None where there is none.
 
     Raises:
-        StoreError: it cannot be opened.
+        StoreError: it cannot be opened, or is damaged: a folder that holds data of models, but not what says which.
     """
     lance = import_lance()
     folder = local_folder(uri)
@@ -61,6 +61,11 @@ def open_dataset(uri: str, version: int | None, storage_options: Mapping[str, st
             return lance.dataset(uri, version=version, storage_options=options, metadata_cache_size_bytes=64 * 2**20)
     except StoreError as error:
         if isinstance(error.__cause__, ValueError) and "was not found" in str(error.__cause__) and version is None:
+            if folder is not None and (files := [file for file in folder.glob("data/*.lance") if file.is_file()]):
+                raise StoreError(
+                    f"the store {uri} is damaged: data/ holds {len(files)} files of models, but no version in _versions/ names "
+                    "them; restore _versions from a backup (nothing was changed)"
+                ) from error
             return None
         raise
 

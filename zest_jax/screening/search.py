@@ -74,11 +74,13 @@ class Screening(NamedTuple):
         hits: nearest first; models at the same distance by name.
         compared: models of the store that met the filter.
         exact: to how many of them exact distances were computed.
+        undefined: names of those of them that have none, as the classes that match carry no weights; they are no hits.
     """
 
     hits: tuple[Hit, ...]
     compared: int
     exact: int
+    undefined: tuple[str, ...] = ()
 
 
 def screen(
@@ -96,7 +98,7 @@ def screen(
 
     Raises:
         ProbeMismatchError: the suspect was signed with another probe set or fitted differently.
-        DegenerateSignatureError: the suspect, or the part of a model that it is compared with, carries no information.
+        DegenerateSignatureError: the suspect carries no information, or the parts of all candidates that it is compared with.
         StoreError: no model meets the filter, or the store cannot be read.
         FileFormatError: the signature of a candidate is damaged.
 
@@ -132,15 +134,20 @@ def screen(
         raise StoreError(_nothing(store, where))
     order = np.argsort(estimates, kind="stable")
     hits: list[Hit] = []
+    undefined: list[str] = []
     sketched = iter(estimates[order].tolist())
     for part in store.load_rows(rows[order].tolist()):
         distances = distances_to(suspect, [signature for _, signature in part], align=settings.align)
         for (entry, _), distance in zip(part, distances.tolist(), strict=True):
+            estimate = next(sketched)
             if np.isnan(distance):
-                raise _degenerate(suspect.label, entry.name)
-            hits.append(Hit(entry, distance, next(sketched)))
+                undefined.append(entry.name)
+            else:
+                hits.append(Hit(entry, distance, estimate))
         hits = sorted(hits, key=lambda hit: (hit.distance, hit.entry.name))[: settings.top]
-    return Screening(tuple(hits), compared, len(order))
+    if not hits:
+        raise _degenerate(suspect.label, undefined[0])
+    return Screening(tuple(hits), compared, len(order), tuple(undefined))
 
 
 def estimated(query: Sketch, names: tuple[str, ...] | None, batch: SketchBatch) -> Float[np.ndarray, " models"]:
@@ -174,11 +181,11 @@ def distance_table(
     models are in memory at a time, and the table.
 
     Returns:
-        the models in the order of their addition, and their distances, symmetric, 0 on the diagonal.
+        the models in the order of their addition, and their distances, symmetric, 0 on the diagonal; NaN for a pair that has
+        none, as the classes that match carry no weights.
 
     Raises:
         StoreError: fewer than two models meet the filter, or the store cannot be read.
-        DegenerateSignatureError: the matched classes of a pair carry no information.
         FileFormatError: a signature is damaged.
     """
     rows, classes = [], []
@@ -213,9 +220,6 @@ def distance_table(
             found[np.ix_(other, block)] = distances.T
     np.fill_diagonal(found, 0)
     known = [entry for entry in entries if entry is not None]
-    if np.isnan(found).any():
-        a, b = np.argwhere(np.isnan(found))[0]
-        raise _degenerate(known[a].name, known[b].name)
     # The two halves of a block with itself differ by rounding.
     return known, (found + found.T) / 2
 
@@ -223,7 +227,10 @@ def distance_table(
 def distances_from(
     suspect: Signature, store: Store, *, where: Filter = ANY, align: SearchAlign = "auto"
 ) -> tuple[list[Entry], Float[np.ndarray, " models"]]:
-    """Exact distances from one model to all of a store, in the order of their addition; errors as for `screen`."""
+    """Exact distances from one model to all of a store, in the order of their addition; errors as for `screen`.
+
+    NaN for a model that has none, as the classes that match carry no weights.
+    """
     store.header.check(suspect, store.uri)
     rows = [
         row for batch in store.scan(["classes"], where=where.sql(), rows=8192) for row in batch["_rowid"].to_pylist()
@@ -234,10 +241,7 @@ def distances_from(
     for part in store.load_rows(rows):
         entries += [entry for entry, _ in part]
         distances.append(distances_to(suspect, [signature for _, signature in part], align=align))
-    found = np.concatenate(distances)
-    if np.isnan(found).any():
-        raise _degenerate(suspect.label, entries[int(np.flatnonzero(np.isnan(found))[0])].name)
-    return entries, found
+    return entries, np.concatenate(distances)
 
 
 def _blocks(order: list[int], classes: list[int]) -> Iterator[list[int]]:

@@ -43,6 +43,18 @@ class Added(NamedTuple):
     present: tuple[str, ...]
 
 
+class Removed(NamedTuple):
+    """What `Store.remove` did.
+
+    Attributes:
+        names: of the models that were removed.
+        version: of the store, which keeps them.
+    """
+
+    names: tuple[str, ...]
+    version: int
+
+
 class StoreVersion(NamedTuple):
     """A state of a store.
 
@@ -71,8 +83,8 @@ class Store:
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     store = Store.create(f"{folder}/models.store", like=model("any"))
     ...     added = store.add([model("a"), model("b")], metadata=Metadata(architecture="resnet18"))
-    ...     print(added.added, len(store), store.load(["b"])[0].label, store.remove(["a"]), len(store))
-    ('a', 'b') 2 b 1 1
+    ...     print(added.added, len(store), store.load(["b"])[0].label, store.remove(["a"]).names, len(store))
+    ('a', 'b') 2 b ('a',) 1
     """
 
     def __init__(
@@ -100,7 +112,7 @@ class Store:
 
         Raises:
             MissingExtraError: pylance is not installed.
-            StoreError: there is something already, or it cannot be written.
+            StoreError: there is something already, a damaged store too, or it cannot be written.
             DegenerateSignatureError: `like` carries no information.
         """
         uri = os.fspath(uri)
@@ -111,8 +123,9 @@ class Store:
         if open_dataset(uri, None, storage_options) is not None:
             raise StoreError(f"{uri} exists already; open it (`Store.open`), or name another")
         if folder is not None and folder.is_dir():
-            # What a creation that was killed leaves behind may be there.
+            # What a creation that was killed leaves behind may be there; no model was in it.
             foreign = sorted(p.name for p in folder.iterdir() if p.name not in ("data", "_transactions", "_versions"))
+            foreign += sorted(f"data/{p.name}" for p in folder.glob("data/*"))
             if foreign:
                 raise StoreError(
                     f"{uri} is a folder that holds other files ({', '.join(foreign[:3])}); name a folder that does not exist"
@@ -228,22 +241,40 @@ class Store:
             f"cannot add to {self.uri}: other writers added the same names {TRIES} times in a row; do it again"
         )
 
-    def remove(self, names: Sequence[str]) -> int:
-        """Remove models; returns how many. Older versions keep them.
+    def remove(self, names: Sequence[str]) -> Removed:
+        """Remove models, as the newest version has them; older versions keep them.
+
+        What another writer adds under the same name meanwhile is another signature, and stays.
 
         Raises:
             ValueError: a name is not in the store; then nothing is removed.
-            StoreError: the store cannot be written.
+            StoreError: another writer removed some of them meanwhile, or the store cannot be written.
         """
         self._check_current("remove from")
         self._dataset = self.latest()._dataset
+        version, wanted = self.version, tuple(dict.fromkeys(names))
         self._rows_of(names)
+        if not wanted:
+            return Removed((), version)
+        digests = {
+            digest
+            for batch in self.scan(["digest"], where=_named(wanted), rows=8192)
+            for digest in batch["digest"].to_pylist()
+        }
         since = now()
+        # A label is part of what its digest is taken of, so no digest is that of another name.
+        condition = f"{_named(wanted)} AND digest IN ({', '.join(quoted(digest) for digest in sorted(digests))})"
         with told(self.uri, "remove from"):
-            self._dataset.delete(_named(names), conflict_retries=50, retry_timeout=PATIENCE)
+            done = self._dataset.delete(condition, conflict_retries=50, retry_timeout=PATIENCE)
         self._settle(since)
         self._dataset = self.latest()._dataset
-        return len(set(names))
+        # More where a damaged store has a name twice.
+        if (deleted := int(done["num_deleted_rows"])) < len(wanted):
+            raise StoreError(
+                f"another writer changed {self.uri} meanwhile: {deleted} of the {len(wanted)} models of version {version} were "
+                "removed; `zest store list` shows what is there now"
+            )
+        return Removed(wanted, version)
 
     def load(self, names: Sequence[str]) -> list[Signature]:
         """Signatures by name, in the order given.

@@ -7,9 +7,11 @@ from typing import NamedTuple
 import numpy as np
 
 from zest_jax.errors import StoreError, ZestError
+from zest_jax.screening.entries import Entry
 from zest_jax.screening.layout import ENTRY_COLUMNS, entries_of, signature_of
 from zest_jax.screening.sketch import make_sketch
 from zest_jax.screening.store import Store
+from zest_jax.signature import Signature
 
 # Models read at a time.
 AT_ONCE = 32
@@ -30,7 +32,11 @@ class Problem(NamedTuple):
 
 
 def verify(store: Store) -> Iterator[Problem]:
-    """Read every model of a store and check it: signature, sketch, probe set, metadata; yields what is wrong.
+    """Read every model of a store and check it; yields what is wrong.
+
+    Checked are: the signature against its SHA-256 and the store's probe set and settings; the sketch, the name, the classes,
+    their names, R2 and the version of the package against the signature. Architecture, data set, owner and the dates are under
+    no checksum: of these it is checked only that they can be read.
 
     A store without problems yields nothing. Models are read in small groups, and where one cannot be read, one by one.
     """
@@ -64,8 +70,12 @@ def _problems(store: Store, rows: list[int]) -> list[Problem]:
     seen = 0
     for batch in store.scan([*ENTRY_COLUMNS, "signature", "norms", "sketch"], where=condition, rows=len(rows)):
         seen += len(batch)
+        try:
+            entries = list(entries_of(batch))
+        except (ValueError, TypeError) as error:
+            raise StoreError(f"what is noted of it is damaged: {error}") from error
         parts = zip(
-            entries_of(batch),
+            entries,
             batch["signature"].to_pylist(),
             batch["norms"].to_pylist(),
             (np.array(sketch.values.to_pylist(), np.float64) for sketch in batch["sketch"]),
@@ -86,16 +96,28 @@ def _problems(store: Store, rows: list[int]) -> list[Problem]:
             )
             if not same:
                 found.append(Problem(entry.name, "its sketch is not that of its signature, so a search may miss it"))
-            if (signature.label, signature.n_classes) != (entry.name, entry.classes):
-                found.append(
-                    Problem(
-                        entry.name,
-                        f"its signature is that of {signature.label} with {signature.n_classes} classes, not {entry.classes}",
-                    )
-                )
+            for what, noted, signed in _told_twice(entry, signature):
+                if noted != signed:
+                    found.append(Problem(entry.name, f"{what} noted in the store: {noted}; in its signature: {signed}"))
     if seen != len(rows):
         raise StoreError(f"{len(rows) - seen} models of {store.uri} cannot be found")
     return found
+
+
+def _told_twice(entry: Entry, signature: Signature) -> list[tuple[str, object, object]]:
+    """What a store notes of a model and its signature tells as well."""
+    r2 = signature.mean_r2()
+    signed = None if np.isnan(r2) else float(r2)
+    # Kept in float32, and means may be rounded otherwise on another machine.
+    if entry.r2 is not None and signed is not None and np.isclose(entry.r2, signed, rtol=1e-5, atol=1e-6):
+        signed = entry.r2
+    return [
+        ("name", entry.name, signature.label),
+        ("number of classes", entry.classes, signature.n_classes),
+        ("class names", entry.class_names, signature.class_names),
+        ("R2", entry.r2, signed),
+        ("version of the package", entry.version, signature.version),
+    ]
 
 
 def _name_of(store: Store, row: int) -> str | None:
