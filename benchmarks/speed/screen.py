@@ -81,6 +81,8 @@ def main(options: Options) -> None:
             "command": command("benchmarks.speed.screen"),
             "environment": at_start,
             "options": {**dataclasses.asdict(options), "signatures": None, "store": None, "output": None},
+            # None: as many as there are cores. On a machine that others use, threads that wait for each other get little done.
+            "threads of NumPy": os.environ.get("OPENBLAS_NUM_THREADS"),
             "signature": {
                 "references": len(real[0].segment_counts),
                 "weights per class": len(real[0].weights),

@@ -44,6 +44,8 @@ def test_pieces_do_not_matter(monkeypatch):
     whole = aligned_distances(a, a)
     monkeypatch.setattr(exact, "PIECE", 1)
     np.testing.assert_array_equal(aligned_distances(a, a), whole)
+    monkeypatch.setattr(exact, "MANY_CLASSES", 1)
+    np.testing.assert_allclose(aligned_distances(a, a), whole, atol=1e-12)
 
 
 def test_near_pairs_keep_their_digits_in_float32(monkeypatch):

@@ -12,7 +12,7 @@ from zest_jax.cli.console import note, print_json, result_console
 from zest_jax.cli.distance import number, warn_of_poor_fits
 from zest_jax.cli.files import UsageError, check_model, kind_of, read_probes, read_signature
 from zest_jax.cli.options import OFF, Common, ModelOptions, SolveOptions
-from zest_jax.cli.store import FilterOptions, as_json
+from zest_jax.cli.store import WIDEST_NAME, FilterOptions, as_json
 
 if TYPE_CHECKING:
     import numpy as np
@@ -261,19 +261,22 @@ def _print_hits(label: str, found: "Screening", intervals: "list[Interval | None
 
     table: Any = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column("", justify="right", no_wrap=True)
-    table.add_column("model", overflow="fold")
+    longest = max(len(hit.entry.name) for hit in found.hits)
+    table.add_column("model", overflow="fold", min_width=min(longest, WIDEST_NAME))
     table.add_column("distance", justify="right", no_wrap=True)
     table.add_column("95%", justify="right", no_wrap=True)
-    for name in ("architecture", "data", "owner"):
+    noted_of = [
+        name for name in ("architecture", "data", "owner") if any(getattr(h.entry.metadata, name) for h in found.hits)
+    ]
+    for name in noted_of:
         table.add_column(name, overflow="fold")
     for rank, (hit, interval) in enumerate(zip(found.hits, intervals, strict=True), 1):
-        noted = hit.entry.metadata
         table.add_row(
             str(rank),
             hit.entry.name,
             number(hit.distance),
             "-" if interval is None else f"{number(interval.low)} to {number(interval.high)}",
-            *(value or "-" for value in (noted.architecture, noted.data, noted.owner)),
+            *(getattr(hit.entry.metadata, name) or "-" for name in noted_of),
         )
     console = result_console()
     console.print(table)

@@ -23,6 +23,9 @@ StorePath = Annotated[str, arg(metavar="STORE")]
 # What is added at a time: that many signatures, or bytes of files.
 GROUP, GROUP_BYTES = 256, 64 * 2**20
 
+# Names up to this long are not folded; what else is known of a model makes room.
+WIDEST_NAME = 32
+
 _ANY = arg(metavar="NAME ...", help_behavior_hint="(default: any)")
 _DATE = commas("YYYY-MM-DD", dt.date.fromisoformat, default="any")
 _TODAY = commas("YYYY-MM-DD", dt.date.fromisoformat, default="today, UTC")
@@ -357,7 +360,8 @@ def print_entries(entries: "list[Entry]") -> None:
     from rich.table import Table
 
     table: Any = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    table.add_column("model", overflow="fold")
+    longest = max((len(entry.name) for entry in entries), default=1)
+    table.add_column("model", overflow="fold", min_width=min(longest, WIDEST_NAME))
     for name in ("architecture", "data", "owner"):
         table.add_column(name, overflow="fold")
     table.add_column("date", no_wrap=True)

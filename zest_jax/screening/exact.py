@@ -17,6 +17,8 @@ from zest_jax.signature import Signature
 FOR_JAX = 2e9
 # A distance between float32 products is rounded by about this much; nearer pairs are computed again in float64.
 NEAR = 1e-3
+# With more classes than this, one pair after the other is faster: its greedy needs a few rounds, and not one for each class.
+MANY_CLASSES = 64
 # Numbers of an array [pairs, classes, classes] that is aligned at once.
 PIECE = 2**23
 
@@ -122,9 +124,8 @@ def alignment_of(a: Signature, b: Signature, *, align: Literal["auto", "greedy"]
         return named
     x, y = (each.weights.astype(np.float64) for each in (a, b))
     lengths = np.linalg.norm(x, axis=0)[:, None] * np.linalg.norm(y, axis=0)
-    match = greedy_matches(np.divide(x.T @ y, lengths, out=np.zeros(lengths.shape), where=lengths > 0)[None])[0]
-    rows = np.flatnonzero(match >= 0)
-    return Alignment(rows, match[rows], "greedy")
+    cosines = np.divide(x.T @ y, lengths, out=np.zeros(lengths.shape), where=lengths > 0)
+    return Alignment(*match_classes(1 - cosines, method="greedy"), "greedy")
 
 
 def greedy_matches(cosines: Float[np.ndarray, "pairs a b"]) -> Int[np.ndarray, "pairs a"]:
@@ -168,8 +169,9 @@ def _matched(
         return each, each.copy()
     lengths = ours[:, :, None] * theirs[:, None, :]
     cosines = np.divide(part, lengths, out=np.zeros(part.shape), where=lengths > 0)
-    if align in ("rowwise", "optimal"):
-        found = [match_classes(1 - each, method=align) for each in cosines]
+    method = "greedy" if align in ("auto", "greedy") else align
+    if method != "greedy" or matched > MANY_CLASSES:
+        found = [match_classes(1 - each, method=method) for each in cosines]
         return np.stack([rows for rows, _ in found]), np.stack([columns for _, columns in found])
     match = greedy_matches(cosines)
     # As many rows are matched in each pair, and `nonzero` gives them in order.
