@@ -1,5 +1,6 @@
 """Servers that fail: what may pass is tried again, what will not is told at once, and nothing wrong is kept."""
 
+import json
 import logging
 import socket
 import sqlite3
@@ -110,6 +111,50 @@ def test_wrong_answers_are_refused_and_nothing_wrong_is_kept(ask, server, images
     box = ask(journal=tmp_path / "j", inputs_per_request=7, in_flight=1)
     np.testing.assert_allclose(box(images), logits(images), rtol=1e-5)
     assert set(server.answered.values()) == {1}
+
+
+def by_label(scores: list, names: str = "abcd") -> list:
+    return [{"label": name, "score": score} for name, score in zip(names, scores, strict=False)]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ("overloaded", "answered a label alone .'overloaded'."),
+        (by_label([1, 2, 3]), r"1 of 4 known classes have no score \('d'\)"),
+        (by_label([1, 2, 3, 4], "abce"), "'e' is no known class"),
+        ([1, 2, 3], "answered 3 scores for one input"),
+    ],
+)
+@pytest.mark.parametrize("class_names", [None, "abcd"])
+def test_answers_without_a_row_do_not_spoil_the_journal(
+    ask, server, images, logits, tmp_path, wrong, message, class_names
+):
+    lists = isinstance(wrong[0], int)
+    server.model = lambda values: [row if lists else by_label(row) for row in logits(np.asarray(values)).tolist()]
+    body = json.dumps({"scores": [wrong] * 7})
+    server.fault = lambda n: (200, {}, body) if n == 2 else None
+    settings = {"journal": tmp_path / "j", "inputs_per_request": 7, "in_flight": 1, "class_names": class_names}
+    first = ask(**settings)
+    with pytest.raises(ModelOutputError, match=message):
+        first(images)
+    assert (len(server.posts), first.sent.answered) == (2, 7)
+    # The same box goes on as well as another one: neither has learnt anything from the wrong answer.
+    for box in (first, ask(**settings)):
+        np.testing.assert_allclose(box(images), logits(images), rtol=1e-5)
+    assert (len(server.posts), server.asked) == (4, 28)
+
+
+def test_what_the_journal_holds_must_go_with_the_settings_before_anything_is_asked(ask, server, images, tmp_path):
+    ask(journal=tmp_path / "j")(images[:4])
+    asked = len(server.posts)
+    with pytest.raises(ModelOutputError, match=r"answered 4 scores for one input, and has 3 classes"):
+        ask(journal=tmp_path / "j", class_names="abc")(images)
+    with pytest.raises(ModelOutputError, match="answered scores where labels were announced"):
+        ask(journal=tmp_path / "j", answers="labels", n_classes=4)(images)
+    with pytest.raises(ValueError, match="give all `class_names` in order, or `n_classes`"):
+        ask(journal=tmp_path / "j", answers="labels")
+    assert len(server.posts) == asked
 
 
 def test_an_unreachable_server_is_named_and_costs_nothing(images):

@@ -128,6 +128,8 @@ class HttpBlackBox(HostBlackBox):
         # Equal inputs are asked once.
         inputs = dict(zip(keys, rounded, strict=True))
         found = self.journal.get(list(inputs))
+        # Before anything is paid for: what is known must go with these settings.
+        self._columns.check(list(found.values()))
         if self._to_verify and found and not self._again:
             self._verify({key: inputs[key] for key in list(found)[: self._to_verify]}, found)
         found |= self._ask({key: one for key, one in inputs.items() if key not in found}, keep=True)
@@ -177,8 +179,8 @@ class HttpBlackBox(HostBlackBox):
             )
         answers = {key: normal_form(one, self.label) for key, one in zip(inputs, outputs, strict=True)}
         with self._lock:
-            for one in answers.values():
-                self._columns.check_length(one)
+            # What no row can be made of must not be kept: every later run would stumble over it.
+            self._columns.check(list(answers.values()))
             if (told := self._protocol.told(answer)) != self._told:
                 self.journal.check_told(self.endpoint, told)
                 self._told = told

@@ -88,25 +88,40 @@ class Columns:
         self.n_classes = n_classes if self.names is None else len(self.names)
         self._length: int | None = None
         self._settle()
+        if answers != "auto":
+            self._classes(answers)
 
     def _settle(self) -> None:
         self._place = {} if self.names is None else {name: i for i, name in enumerate(self.names)}
         if self.names is not None and len(self._place) != len(self.names):
             raise ValueError(f"`class_names` of {self.label} names a class twice; its answers go by the names")
 
-    def check_length(self, answer: Answer) -> None:
-        """Refuse a list of scores of another length than those before; call it before an answer is kept.
+    def check(self, answers: Sequence[Answer]) -> None:
+        """Refuse answers of which no rows can be made; call it before they are kept.
+
+        What was learnt of the classes from answers that are refused is forgotten.
 
         Raises:
-            ModelOutputError: its length is another.
+            ModelOutputError: as for `rows`.
         """
-        if not isinstance(answer, np.ndarray):
-            return
+        before = self.names, self.n_classes, self._length, self._place
+        try:
+            self.rows(answers)
+        except BaseException:
+            self.names, self.n_classes, self._length, self._place = before
+            raise
+
+    def _check_length(self, answer: np.ndarray) -> None:
         wanted = self._length or len(answer)
         if len(answer) != wanted:
             raise ModelOutputError(
                 f"{self.label} answered {len(answer)} scores for one input and {wanted} for another; a black box must always "
                 "have the same classes"
+            )
+        if self.n_classes not in (None, len(answer)):
+            raise ModelOutputError(
+                f"{self.label} answered {len(answer)} scores for one input, and has {self.n_classes} classes (by `class_names`, "
+                "`n_classes` or answers before); give one name per score, in order"
             )
         self._length = wanted
 
@@ -124,7 +139,7 @@ class Columns:
         if self.answers == "labels":
             return one_hot(self._label_place(answer), self._classes("labels"))
         if isinstance(answer, np.ndarray):
-            self.check_length(answer)
+            self._check_length(answer)
             return answer
         if not isinstance(answer, dict):
             raise ModelOutputError(
@@ -138,6 +153,11 @@ class Columns:
 
     def _complete(self, answer: dict[str, float]) -> np.ndarray:
         if self.names is None:
+            if self._length is not None:
+                raise ModelOutputError(
+                    f"{self.label} answered scores by label ({_some(list(answer))}) for one input and a list of {self._length} "
+                    "scores for another; which score belongs to which class cannot be told: give `class_names`"
+                )
             self.names = tuple(sorted(answer))
             self.n_classes = len(self.names)
             self._settle()
