@@ -134,6 +134,13 @@ def test_nothing_is_shared_with_another_endpoint(ask, server, images, tmp_path, 
         monkeypatch.setenv(name, f"value of {name}")
         ask(journal=tmp_path / "j", headers={"X-Model": "b", "Authorization": f"Bearer ${name}"})(images)
     assert server.asked == 3 * len(images)
+    # What another variable holds may name it.
+    for n, model in enumerate(("a", "b", "a")):
+        monkeypatch.setenv("MODEL", f"model {model}")
+        box = ask(journal=tmp_path / "j", headers={"X-Model": "$MODEL"})
+        box(images)
+        assert server.asked == (4 + min(n, 1)) * len(images)
+        assert box.sent.answered == len(images)
 
 
 def test_a_failed_run_goes_on_and_asks_no_answered_question_twice(ask, server, probes, expected, tmp_path):

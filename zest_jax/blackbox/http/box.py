@@ -32,7 +32,7 @@ class HttpBlackBox(HostBlackBox):
 
     Attributes:
         url: where it is asked.
-        endpoint: SHA-256 of all that decides what it is asked: URL, protocol, encoding, headers without their secrets.
+        endpoint: SHA-256 of all that decides what it is asked: URL, protocol, encoding, headers, without their secrets.
         journal: every answer, and what was sent.
         traffic: how fast, how often, how long.
     """
@@ -60,6 +60,7 @@ class HttpBlackBox(HostBlackBox):
             "encoder": encoder.to_json(),
             "headers": headers.identity,
             **protocol.to_json(),
+            **protocol.identity,
         }
         self.endpoint = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
         shown = {
@@ -69,6 +70,7 @@ class HttpBlackBox(HostBlackBox):
             "encoding": encoder.kind,
             "answers": answers,
         }
+        exchange.secrets.update(protocol.secrets)
         super().__init__(settings={**settings, **shown}, **kwargs)
         self.url, self.traffic = url, exchange.traffic
         self._exchange, self._protocol, self._encoder, self._shape = exchange, protocol, encoder, input_shape
@@ -162,7 +164,8 @@ class HttpBlackBox(HostBlackBox):
 
     def _ask_part(self, inputs: Mapping[bytes, Any], keep: bool) -> dict[bytes, Answer]:
         try:
-            return self._ask_once(inputs, keep)
+            with self._exchange.redacting():
+                return self._ask_once(inputs, keep)
         except BaseException:
             # At once, and not when the loop wakes up: until then this worker would send the next request.
             self._exchange.pace.stop()

@@ -95,8 +95,8 @@ def from_http(
         journal: a file to which every answer goes at once (SQLite). Answered questions are not asked again by any run that
             names the same journal. None keeps the answers in memory: what dies with the process must be paid for again.
         protocol: "kserve" (Open Inference, version 2), "kserve-v1" or "torchserve", where the URL does not tell.
-        request, answer: JSON templates, as text or Python values: {"inputs": "$inputs"} and {"scores": "$outputs"}. See
-            `zest_jax.blackbox.http.template`.
+        request, answer: JSON templates, as text or Python values: {"inputs": "$inputs"} and {"scores": "$outputs"}; secrets in
+            a request are names of environment variables, "${NAME}". See `zest_jax.blackbox.http.template`.
         encoding: how an input is written. Images: "numbers" (nested lists, the default) or "png"; sounds: "numbers" or "wav";
             texts are strings. Files go as base64 inside JSON, and hold 8 and 16 bits: inputs are rounded to that.
         modality: what it is asked about: "image", "text" or "audio".
@@ -124,8 +124,8 @@ def from_http(
 
     Raises:
         MissingExtraError: httpx is not installed.
-        ValueError: a setting is out of range or does not fit, the URL tells no protocol, or it or a header holds a secret in
-            the open.
+        ValueError: a setting is out of range or does not fit, the URL tells no protocol, or it, a header or `request` holds a
+            secret in the open.
         RemoteError: a KServe server does not tell about its model.
         ModelOutputError: a KServe model does not take one tensor; when asked, if its answers cannot be used.
         FileFormatError: `journal` is something else.
@@ -171,7 +171,8 @@ def from_http(
     told: KServeModel | None = None
     if kind == "kserve":
         about, url = kserve_urls(url)
-        told = read_kserve_metadata(exchange.get(about), output, label)
+        with exchange.redacting():
+            told = read_kserve_metadata(exchange.get(about), output, label)
     dtype = "float32" if told is None else DATATYPES.get(told.protocol.datatype, "float32")
     if dtype == "uint8" and (mean is not None or std is not None):
         raise ValueError(f"{label} takes uint8 pixels, so it normalises them itself; leave out `mean` and `std`")
