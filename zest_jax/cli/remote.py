@@ -27,7 +27,7 @@ class RemoteOptions:
     """File to which every answer goes at once; what it holds is never asked again."""
 
     budget: Annotated[int | None, arg(metavar="N", help_behavior_hint="(default: no limit)")] = None
-    """Inputs sent, at most, over all runs with the same journal; those of repeated requests count."""
+    """Inputs sent, at most, over all runs with the same journal, whatever they asked; those of repeated requests count."""
 
     protocol: Annotated[
         Literal["kserve", "kserve-v1", "torchserve"] | None,

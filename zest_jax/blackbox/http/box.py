@@ -83,6 +83,8 @@ class HttpBlackBox(HostBlackBox):
         self._ledger = Ledger(self.journal, self.endpoint)
         self.journal.describe(self.endpoint, json.dumps(identity, sort_keys=True, ensure_ascii=False))
         self._to_verify = verify if self.sent.answered else 0
+        # What was verified, or answered by this very run.
+        self._sure: set[bytes] = set()
         self._again = 0
         self._told: dict[str, str] = {}
         self._lock = threading.Lock()
@@ -96,6 +98,11 @@ class HttpBlackBox(HostBlackBox):
     def sent(self) -> Sent:
         """What was ever sent to this endpoint, by all runs that share the journal."""
         return self.journal.sent(self.endpoint)
+
+    @property
+    def to_verify(self) -> int:
+        """Answered questions that are still to be asked once more, to see that it is the same model."""
+        return self._to_verify
 
     @contextlib.contextmanager
     def asked_again(self, nth: int) -> Iterator[None]:
@@ -132,9 +139,12 @@ class HttpBlackBox(HostBlackBox):
         found = self.journal.get(list(inputs))
         # Before anything is paid for: what is known must go with these settings.
         self._columns.check(list(found.values()))
-        if self._to_verify and found and not self._again:
-            self._verify({key: inputs[key] for key in list(found)[: self._to_verify]}, found)
-        found |= self._ask({key: one for key, one in inputs.items() if key not in found}, keep=True)
+        if self._to_verify and not self._again and (old := [key for key in found if key not in self._sure]):
+            self._verify({key: inputs[key] for key in old[: self._to_verify]}, found)
+        new = self._ask({key: one for key, one in inputs.items() if key not in found}, keep=True)
+        if self._to_verify:
+            self._sure.update(new)
+        found |= new
         rows = self._columns.rows([found[key] for key in keys])
         self.class_names = self._columns.names
         return rows
@@ -192,8 +202,9 @@ class HttpBlackBox(HostBlackBox):
         return answers
 
     def _verify(self, inputs: Mapping[bytes, Any], known: Mapping[bytes, Answer]) -> None:
-        self._to_verify = 0
         now = self._ask(inputs, keep=False)
+        self._to_verify -= len(inputs)
+        self._sure.update(inputs)
         before, after = (self._columns.rows([answers[key] for key in inputs]) for answers in (known, now))
         moved = change(before, after)
         if moved > VERIFY_TOLERANCE:

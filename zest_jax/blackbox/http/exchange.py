@@ -37,8 +37,8 @@ class Traffic:
         attempts: how often a request is sent before the run fails.
         backoff: seconds to wait before the second attempt, doubled before each further one, with jitter.
         longest_wait: seconds; a server that asks for a longer pause (`Retry-After`) ends the run.
-        budget: inputs sent to this endpoint, at most, over all runs with the same journal; repeated requests count. None for no
-            limit.
+        budget: inputs sent, at most, over all runs with the same journal, whatever its address, headers or templates were;
+            repeated requests count. None for no limit.
 
     >>> Traffic(rate_limit=0)
     Traceback (most recent call last):

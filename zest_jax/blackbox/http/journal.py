@@ -42,7 +42,7 @@ COMMIT;
 
 
 class Sent(NamedTuple):
-    """What was ever sent to an endpoint, by all runs that share the journal.
+    """What was ever sent, by all runs that share the journal.
 
     Attributes:
         inputs: inputs sent, those of repeated requests included.
@@ -151,10 +151,11 @@ class Journal:
         """Note, before a request is sent, how many inputs it holds.
 
         Raises:
-            BudgetError: it would exceed `budget`, counted over all that was ever sent to this endpoint; nothing is noted.
+            BudgetError: it would exceed `budget`, counted over all that this journal notes, since the same service asked with
+                another header or template is another endpoint; nothing is noted.
         """
         with self._transaction() as db:
-            spent = self._sent(endpoint).inputs
+            spent = self._total().inputs
             if budget is not None and spent + inputs > budget:
                 raise BudgetError(
                     f"the budget of {budget:,} inputs is spent: {spent:,} were sent (repeated requests count), and a request "
@@ -171,6 +172,11 @@ class Journal:
         """All that was ever sent to an endpoint."""
         with self._lock, self._errors_named():
             return self._sent(endpoint)
+
+    def total(self) -> Sent:
+        """All that was ever sent by all runs that share this journal, to whatever endpoint."""
+        with self._lock, self._errors_named():
+            return self._total()
 
     def check_told(self, endpoint: str, told: Mapping[str, str]) -> None:
         """Keep what a server tells about its model, such as its version.
@@ -200,6 +206,10 @@ class Journal:
             "SELECT inputs, requests, retries, answered FROM endpoints WHERE endpoint = ?", (endpoint,)
         ).fetchone()
         return Sent() if row is None else Sent(*row)
+
+    def _total(self) -> Sent:
+        columns = ", ".join(f"COALESCE(SUM({name}), 0)" for name in Sent._fields)
+        return Sent(*self._db.execute(f"SELECT {columns} FROM endpoints").fetchone())
 
     def _add(
         self,

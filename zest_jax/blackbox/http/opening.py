@@ -106,7 +106,8 @@ def from_http(
         headers: {"Authorization": "Bearer $SERVICE_KEY"}: secrets are names of environment variables here; their values go
             nowhere but to the server.
         ca: a file with the certificates (PEM) of the authorities to trust instead of the usual ones.
-        budget: inputs sent, at most, over all runs with the same journal; those of repeated requests count. None: no limit.
+        budget: inputs sent, at most, over all runs with the same journal, whatever they asked; those of repeated requests
+            count. None: no limit.
         inputs_per_request: at most; services that take one input per request get one.
         in_flight: requests that wait for their answer at the same time, at most.
         rate_limit: requests per second, at most.
@@ -115,7 +116,7 @@ def from_http(
             Repeated are broken connections, time-outs, statuses 408, 425, 429 and 5xx, and answers that are no JSON.
         longest_wait: seconds; a server that asks for a longer pause (`Retry-After`) ends the run.
         verify: how many answered questions are asked once more when a journal is gone on with, to see that it is still the
-            same model that answers.
+            same model that answers: the first that come up again, over as many batches as it takes.
         output: of KServe, index or name of the output to take; None for the only one, or the only [batch, classes] one.
         layout: of images; "auto" reads it from what a KServe server tells, else takes "NHWC" (sounds: "NT").
         class_names: one per class, in order; by default those that the server tells, or that come with the scores, sorted.
