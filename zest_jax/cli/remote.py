@@ -37,7 +37,7 @@ class RemoteOptions:
 
     request: Annotated[str | None, arg(metavar="JSON|@FILE", help_behavior_hint="(default: the protocol's)")] = None
     """Template of a request to any other service, with "$inputs" where the list of inputs belongs, or "$input" where one does:
-    '{"inputs": "$inputs"}'."""
+    '{"inputs": "$inputs"}'; secrets as names of environment variables, "${KEY}"."""
 
     answer: Annotated[str | None, arg(metavar="JSON|@FILE", help_behavior_hint="(default: the protocol's)")] = None
     """Template of its answers, with "$outputs" where the list of scores is: '{"scores": "$outputs"}'; or "$output", "$label",

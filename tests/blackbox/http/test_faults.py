@@ -1,10 +1,12 @@
 """Servers that fail: what may pass is tried again, what will not is told at once, and nothing wrong is kept."""
 
+import concurrent.futures
 import json
 import logging
 import socket
 import sqlite3
 import subprocess
+import threading
 import traceback
 from collections import Counter
 from pathlib import Path
@@ -15,6 +17,7 @@ from serving import serving
 
 import zest_jax as zest
 from zest_jax.blackbox.http.exchange import Exchange
+from zest_jax.blackbox.http.journal import Journal
 from zest_jax.blackbox.http.pacing import Pace, Stopped, backoff
 from zest_jax.errors import FileFormatError, MissingExtraError, ModelOutputError, RemoteError
 
@@ -210,6 +213,28 @@ class TestWaiting:
         pace.turn()
         assert waited == [30, 30.5]
 
+    def test_workers_that_wait_already_wait_longer(self):
+        waits, waiting, held = [], threading.Barrier(3), threading.Event()
+
+        def wait(seconds):
+            waits.append(seconds)
+            if seconds < 30:
+                waiting.wait(20)
+                assert held.wait(20)
+
+        pace = Pace(2, clock=lambda: 0.0, wait=wait)
+        pace.turn()
+        workers = [threading.Thread(target=pace.turn) for _ in range(2)]
+        for worker in workers:
+            worker.start()
+        waiting.wait(20)  # both workers wait for their turn
+        pace.hold(30)
+        held.set()
+        for worker in workers:
+            worker.join(20)
+        # Once more, until the pause is over, and one after another.
+        assert sorted(waits) == [0.5, 1.0, 30.0, 30.5]
+
     def test_too_long_a_pause_ends_the_run(self, ask, server, images):
         server.fault = lambda n: (503, {"Retry-After": "3600"})
         with pytest.raises(RemoteError, match=r"asks to wait 3,600 s, longer than `longest_wait` \(300 s\)"):
@@ -390,7 +415,14 @@ class TestSecrets:
         with pytest.raises(ValueError, match="`request` is no JSON") as caught:
             ask(request='{"api_key": "' + self.KEY)
         assert self.KEY not in str(caught.value)
-        harmless = {"max_tokens": 5, "tokenizer": "bert", "keywords": ["a"], "author": "b", "auth": True, "key": "$inputs"}
+        harmless = {
+            "max_tokens": 5,
+            "tokenizer": "bert",
+            "keywords": ["a"],
+            "author": "b",
+            "auth": True,
+            "key": "$inputs",
+        }
         assert ask(request=harmless).settings["request"] == harmless
 
     @pytest.mark.parametrize(
@@ -453,6 +485,37 @@ class TestJournals:
         (tmp_path / "j").write_bytes(content)
         with pytest.raises(FileFormatError, match="j is no journal, or damaged"):
             ask(journal=tmp_path / "j")(images)
+
+    def test_many_may_make_the_same_journal_at_once(self, tmp_path):
+        for n in range(6):
+            together = threading.Barrier(8)
+
+            def make(path, together=together):
+                together.wait(20)
+                return Journal(path)
+
+            with concurrent.futures.ThreadPoolExecutor(8) as pool:
+                journals = [future.result() for future in [pool.submit(make, tmp_path / f"{n}") for _ in range(8)]]
+            for i, journal in enumerate(journals):
+                journal.spend("endpoint", i, retry=False, budget=None)
+                assert journal._db.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+            assert {journal.total().inputs for journal in journals} == {28}
+            for journal in journals:
+                journal.close()
+
+    def test_a_journal_that_another_is_making_is_waited_for(self, tmp_path):
+        other = sqlite3.connect(tmp_path / "j", isolation_level=None, check_same_thread=False)
+        other.execute("BEGIN EXCLUSIVE")
+        other.execute("CREATE TABLE half_done (x)")
+        with concurrent.futures.ThreadPoolExecutor(1) as pool:
+            made = pool.submit(Journal, tmp_path / "j")
+            with pytest.raises(concurrent.futures.TimeoutError):
+                made.result(0.2)
+            other.execute("ROLLBACK")
+            journal = made.result(20)
+        assert journal.total() == (0, 0, 0, 0)
+        journal.close()
+        other.close()
 
     def test_two_processes_share_a_budget(self, ask, server, images, tmp_path):
         # Two boxes with connections of their own, which is what two processes have.

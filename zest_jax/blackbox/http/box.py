@@ -190,7 +190,10 @@ class HttpBlackBox(HostBlackBox):
                 f"{self.label} answered {len(outputs)} outputs to a request of {len(inputs)} inputs; which belongs to which "
                 "cannot be told, so none is kept. Set `inputs_per_request` to what it takes at once"
             )
-        answers = {key: normal_form(one, self.label) for key, one in zip(inputs, outputs, strict=True)}
+        answers = {
+            key: normal_form(one, self.label, named=self._columns.named)
+            for key, one in zip(inputs, outputs, strict=True)
+        }
         with self._lock:
             # What no row can be made of must not be kept: every later run would stumble over it.
             self._columns.check(list(answers.values()))

@@ -9,9 +9,13 @@ from urllib.parse import quote
 
 # In any place of a name. Whole words only: "code" opens Azure Functions, "sig" Azure's storage, and "design" nothing.
 _SOUNDS_SECRET = re.compile(r"auth|key|token|secret|passw|passphrase|pwd|cookie|credential|signature|bearer|jwt", re.I)
-_WORDS = frozenset("sig sas pass pw pin otp hmac code session sessionid sid login pat".split())
+_WORDS = frozenset(
+    ("sig", "sas", "pass", "pw", "pin", "otp", "hmac", "code", "session", "sessionid", "sid", "login", "pat")
+)
 # Settings of requests that are no secrets: {"max_tokens": 5, "tokenizer": "...", "keywords": [...]}.
-_HARMLESS = re.compile(r"tokens|tokeni[sz]\w*|key-?_?(words?|points?)|authors?(?!i)|(language|lang|country|status)_?code", re.I)
+_HARMLESS = re.compile(
+    r"tokens|tokeni[sz]\w*|key-?_?(words?|points?)|authors?(?!i)|(language|lang|country|status)_?code", re.I
+)
 # Shorter values would be found everywhere in a message.
 _SHORTEST = 4
 

@@ -72,7 +72,9 @@ class RequestTemplate:
         """Read variables, and refuse what is secret and open; `under` is the name around that sounds secret, if one does."""
         if isinstance(part, dict):
             return {
-                name: self._without_secrets(inner, under or (str(name) if sounds_secret(str(name), harmless=True) else ""))
+                name: self._without_secrets(
+                    inner, under or (str(name) if sounds_secret(str(name), harmless=True) else "")
+                )
                 for name, inner in part.items()
             }
         if isinstance(part, list):
@@ -84,7 +86,7 @@ class RequestTemplate:
             return _VARIABLE.sub(lambda match: "$" if under else value_mark(self._values[match[1]]), part)
         if under and part not in _REQUEST and part not in ("", None) and not isinstance(part, bool):
             raise ValueError(
-                f'`request` holds {under!r}, which sounds like a secret, in the open; put its value into an environment variable '
+                f"`request` holds {under!r}, which sounds like a secret, in the open; put its value into an environment variable "
                 'and give "${NAME}" in its place'
             )
         return part
