@@ -23,12 +23,13 @@ class Cost:
         questions: different (reference, mask) pairs that are still needed.
         answered: how many of them the journal answers.
         checks: inputs of the first batch that are asked again, to see that the model is deterministic.
-        inputs: to be sent, checks included.
+        inputs: to be sent, checks and `verified` included.
         requests: that hold them.
-        spent: inputs that were sent before, by runs with the same journal.
+        spent: inputs that were sent before, by all runs with the same journal, whatever they asked.
         budget: inputs that may be sent over all, or None.
         exact: whether the journal was looked through; False where it is empty: equal inputs, which are asked once, may then make
             it less.
+        verified: questions that the journal answers and that are asked once more (`verify`), to see that it is the same model.
 
     >>> cost = Cost(label="suspect", questions=640, answered=512, checks=32, inputs=160, requests=20, spent=544, budget=1000)
     >>> print(cost)
@@ -45,6 +46,7 @@ class Cost:
     spent: int
     budget: int | None
     exact: bool = True
+    verified: int = 0
 
     @property
     def left(self) -> int | None:
@@ -52,7 +54,15 @@ class Cost:
         return None if self.budget is None else self.budget - self.spent - self.inputs
 
     def __str__(self) -> str:
-        checks = f" ({self.checks:,} of them to check that it is deterministic)" if self.checks else ""
+        why = [
+            f"{number:,} of them to {what}"
+            for number, what in (
+                (self.checks, "check that it is deterministic"),
+                (self.verified, "verify that it is the same model"),
+            )
+            if number
+        ]
+        checks = f" ({', '.join(why)})" if why else ""
         parts = [
             f"{self.label}: asks {'' if self.exact else 'at most '}{self.inputs:,} inputs{checks} in {self.requests:,} requests",
             f"{self.answered:,} of {self.questions:,} questions are answered in the journal already",
@@ -116,7 +126,7 @@ def check_costs(
 
 def _what_it_buys(cost: Cost, probes: ProbeSet) -> str:
     assert cost.budget is not None
-    free = max(0, cost.budget - cost.spent - cost.checks) + cost.answered
+    free = max(0, cost.budget - cost.spent - cost.checks - cost.verified) + cost.answered
     references = int(np.searchsorted(probes.distinct.start, free, side="right")) - 1
     references = min(max(references, 0), probes.n_references)
     masks = min(free // probes.n_references, probes.n_samples)
@@ -137,7 +147,7 @@ def _cost(box: HttpBlackBox, composer: Composer, probes: ProbeSet, first: int, c
     asker = asker_of(box, composer, "auto", alone=False)
     known = box.sent.answered > 0
     per_request = box.inputs_per_request
-    questions = answered = inputs = requests = 0
+    questions = answered = inputs = requests = verified = 0
     starts = list(range(first, probes.n_queries, composer.size))
     if first:  # by the first batch a run that goes on sees that it is still the same model
         starts.insert(0, 0)
@@ -149,6 +159,11 @@ def _cost(box: HttpBlackBox, composer: Composer, probes: ProbeSet, first: int, c
             keys = _questions(box, asker, queries, composer)
             found = box.journal.get(list(dict.fromkeys(keys)))
             answered += sum(key in found for key in keys)
+            again = min(len(found.keys() - seen), box.to_verify - verified)
+            if again > 0:
+                seen |= set(list(found.keys() - seen)[:again])
+                verified += again
+                requests += -(-again // per_request)
             open_keys = {key for key in keys if key not in found and key not in seen}
             seen |= open_keys
             fresh = len(open_keys)
@@ -166,17 +181,17 @@ def _cost(box: HttpBlackBox, composer: Composer, probes: ProbeSet, first: int, c
                 fresh = len(keys) - len(box.journal.get(keys))
             checks += fresh
             requests += -(-fresh // per_request)
-    sent = box.sent
     return Cost(
         label=box.label,
         questions=questions,
         answered=answered,
         checks=checks,
-        inputs=inputs + checks,
+        inputs=inputs + checks + verified,
         requests=requests,
-        spent=sent.inputs,
+        spent=box.journal.total().inputs,
         budget=box.traffic.budget,
         exact=known,
+        verified=verified,
     )
 
 

@@ -134,6 +134,13 @@ def test_wrong_use_is_explained(zest, here, session, server, probes, command, mo
         ([*command[1:], "--factory", "a:b"], 2, "leave out `--factory`"),
         ([models["victim"], *base, "--in-flight", "3"], 2, "in_flight cannot be set for an ONNX model"),
         (["https://me:sk-123456@host.example/predictions/m", *base], 2, "holds a name or password"),
+        (["https://me:sk-123456@host.example:99999/predictions/m", *base], 2, "holds a name or password"),
+        (["https://host.example/predictions/m?code=sk-123456", *base], 2, "sounds like a secret"),
+        (
+            [url, *base, "--request", '{"key": "sk-123456", "x": "$inputs"}', "--answer", "[]"],
+            2,
+            "sounds like a secret",
+        ),
     ):
         code, out, err = zest("sign", *arguments)
         assert (code, out) == (expected, ""), (arguments, err)

@@ -27,7 +27,7 @@ class RemoteOptions:
     """File to which every answer goes at once; what it holds is never asked again."""
 
     budget: Annotated[int | None, arg(metavar="N", help_behavior_hint="(default: no limit)")] = None
-    """Inputs sent, at most, over all runs with the same journal; those of repeated requests count."""
+    """Inputs sent, at most, over all runs with the same journal, whatever they asked; those of repeated requests count."""
 
     protocol: Annotated[
         Literal["kserve", "kserve-v1", "torchserve"] | None,
@@ -37,7 +37,7 @@ class RemoteOptions:
 
     request: Annotated[str | None, arg(metavar="JSON|@FILE", help_behavior_hint="(default: the protocol's)")] = None
     """Template of a request to any other service, with "$inputs" where the list of inputs belongs, or "$input" where one does:
-    '{"inputs": "$inputs"}'."""
+    '{"inputs": "$inputs"}'; secrets as names of environment variables, "${KEY}"."""
 
     answer: Annotated[str | None, arg(metavar="JSON|@FILE", help_behavior_hint="(default: the protocol's)")] = None
     """Template of its answers, with "$outputs" where the list of scores is: '{"scores": "$outputs"}'; or "$output", "$label",

@@ -1,9 +1,13 @@
 """Servers that fail: what may pass is tried again, what will not is told at once, and nothing wrong is kept."""
 
+import concurrent.futures
+import json
 import logging
 import socket
 import sqlite3
 import subprocess
+import threading
+import traceback
 from collections import Counter
 from pathlib import Path
 
@@ -12,6 +16,8 @@ import pytest
 from serving import serving
 
 import zest_jax as zest
+from zest_jax.blackbox.http.exchange import Exchange
+from zest_jax.blackbox.http.journal import Journal
 from zest_jax.blackbox.http.pacing import Pace, Stopped, backoff
 from zest_jax.errors import FileFormatError, MissingExtraError, ModelOutputError, RemoteError
 
@@ -112,6 +118,50 @@ def test_wrong_answers_are_refused_and_nothing_wrong_is_kept(ask, server, images
     assert set(server.answered.values()) == {1}
 
 
+def by_label(scores: list, names: str = "abcd") -> list:
+    return [{"label": name, "score": score} for name, score in zip(names, scores, strict=False)]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ("overloaded", "answered a label alone .'overloaded'."),
+        (by_label([1, 2, 3]), r"1 of 4 known classes have no score \('d'\)"),
+        (by_label([1, 2, 3, 4], "abce"), "'e' is no known class"),
+        ([1, 2, 3], "answered 3 scores for one input"),
+    ],
+)
+@pytest.mark.parametrize("class_names", [None, "abcd"])
+def test_answers_without_a_row_do_not_spoil_the_journal(
+    ask, server, images, logits, tmp_path, wrong, message, class_names
+):
+    lists = isinstance(wrong[0], int)
+    server.model = lambda values: [row if lists else by_label(row) for row in logits(np.asarray(values)).tolist()]
+    body = json.dumps({"scores": [wrong] * 7})
+    server.fault = lambda n: (200, {}, body) if n == 2 else None
+    settings = {"journal": tmp_path / "j", "inputs_per_request": 7, "in_flight": 1, "class_names": class_names}
+    first = ask(**settings)
+    with pytest.raises(ModelOutputError, match=message):
+        first(images)
+    assert (len(server.posts), first.sent.answered) == (2, 7)
+    # The same box goes on as well as another one: neither has learnt anything from the wrong answer.
+    for box in (first, ask(**settings)):
+        np.testing.assert_allclose(box(images), logits(images), rtol=1e-5)
+    assert (len(server.posts), server.asked) == (4, 28)
+
+
+def test_what_the_journal_holds_must_go_with_the_settings_before_anything_is_asked(ask, server, images, tmp_path):
+    ask(journal=tmp_path / "j")(images[:4])
+    asked = len(server.posts)
+    with pytest.raises(ModelOutputError, match=r"answered 4 scores for one input, and has 3 classes"):
+        ask(journal=tmp_path / "j", class_names="abc")(images)
+    with pytest.raises(ModelOutputError, match="answered scores where labels were announced"):
+        ask(journal=tmp_path / "j", answers="labels", n_classes=4)(images)
+    with pytest.raises(ValueError, match="give all `class_names` in order, or `n_classes`"):
+        ask(journal=tmp_path / "j", answers="labels")
+    assert len(server.posts) == asked
+
+
 def test_an_unreachable_server_is_named_and_costs_nothing(images):
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
@@ -162,6 +212,28 @@ class TestWaiting:
         pace.turn()
         pace.turn()
         assert waited == [30, 30.5]
+
+    def test_workers_that_wait_already_wait_longer(self):
+        waits, waiting, held = [], threading.Barrier(3), threading.Event()
+
+        def wait(seconds):
+            waits.append(seconds)
+            if seconds < 30:
+                waiting.wait(20)
+                assert held.wait(20)
+
+        pace = Pace(2, clock=lambda: 0.0, wait=wait)
+        pace.turn()
+        workers = [threading.Thread(target=pace.turn) for _ in range(2)]
+        for worker in workers:
+            worker.start()
+        waiting.wait(20)  # both workers wait for their turn
+        pace.hold(30)
+        held.set()
+        for worker in workers:
+            worker.join(20)
+        # Once more, until the pause is over, and one after another.
+        assert sorted(waits) == [0.5, 1.0, 30.0, 30.5]
 
     def test_too_long_a_pause_ends_the_run(self, ask, server, images):
         server.fault = lambda n: (503, {"Retry-After": "3600"})
@@ -271,7 +343,17 @@ class TestSecrets:
             ("https://me:pass1234@host.example/predictions/m", "the URL of host.example holds a name or password"),
             ("https://host.example/predictions/m?api_key=abcd", "holds 'api_key', which sounds like a secret"),
             ("https:///predictions/m", "is no URL of a service"),
+            ("https://host.example/f?code=pass1234", "holds 'code', which sounds like a secret"),
+            ("https://host.example/f?sv=2024&sig=pass1234", "holds 'sig', which sounds like a secret"),
+            ("https://host.example/f?a=1;jwt=pass1234#x", "holds 'jwt', which sounds like a secret"),
+            ("https://host.example/f?userPwd=pass1234", "holds 'userPwd', which sounds like a secret"),
             ("https://host.example:99999/x", "is no URL"),
+            ("https://me:pass1234@host.example:99999/x", "the URL of host.example holds a name or password"),
+            ("https://me:pass1234@/x", "holds a name or password"),
+            ("https://me:pass1234/0@host.example/x", "is no URL"),
+            ("https://me:pass1234@[host/x", "is no URL"),
+            ("https://me:pass1234@ho\u2100st.example/x", "is no URL"),
+            ("me:pass1234@host.example/x", "is no URL of a service"),
             ("ftp://host.example/x", "is no URL of a service"),
             ("https://host.example/classify", "does not tell how it is asked"),
         ],
@@ -282,6 +364,87 @@ class TestSecrets:
         assert message in str(caught.value)
         assert "pass1234" not in str(caught.value)
         assert "abcd" not in str(caught.value)
+        # Nor does a traceback, which shows what an error came from.
+        assert "pass1234" not in "".join(traceback.format_exception_only(caught.value))
+        assert caught.value.__cause__ is None
+        assert caught.value.__suppress_context__ or caught.value.__context__ is None
+
+    def test_templates_hold_names_of_variables(self, ask, server, probes, tmp_path, monkeypatch, caplog, capsys):
+        monkeypatch.setenv("SERVICE_KEY", self.KEY + "\n")
+        monkeypatch.setenv("MODEL", "cats")
+        request = {"api_key": "${SERVICE_KEY}", "inputs": "$inputs", "model": "big ${MODEL}", "max_tokens": 5}
+        bodies = []
+        real = Exchange.post
+        monkeypatch.setattr(
+            Exchange, "post", lambda self, url, body, *a, **k: bodies.append(body) or real(self, url, body, *a, **k)
+        )
+        box = ask(journal=tmp_path / "j", request=request)
+        signature = zest.sign(box, probes, batch_size=32, progress=True)
+        signature.save(tmp_path / "s.sig")
+        sent = {(found["api_key"], found["model"], found["max_tokens"]) for found in map(json.loads, bodies)}
+        assert sent == {(self.KEY, "big cats", 5)}
+        assert signature.settings["model"]["request"] == request
+        out, err = capsys.readouterr()
+        box.close()
+        held = [path.read_bytes() for path in tmp_path.iterdir()]
+        for text in (*held, *(one.encode() for one in (out, err, caplog.text, repr(signature.settings)))):
+            assert self.KEY.encode() not in text
+        # Another key, under another name, asks the same; another model does not.
+        monkeypatch.setenv("OTHER_KEY", "sk-another")
+        assert ask(request={**request, "api_key": "${OTHER_KEY}"}).endpoint == box.endpoint
+        monkeypatch.setenv("MODEL", "dogs")
+        assert ask(request=request).endpoint != box.endpoint
+
+    @pytest.mark.parametrize(
+        ("part", "message"),
+        [
+            ({"api_key": KEY}, "`request` holds 'api_key', which sounds like a secret, in the open"),
+            ({"more": [{"sas": {"value": KEY}}]}, "`request` holds 'sas'"),
+            ({"password": 12345678}, "`request` holds 'password'"),
+            ({"key": "${NO_KEY}"}, "the environment variable NO_KEY, which `request` takes, is not set"),
+        ],
+    )
+    def test_open_secrets_in_templates_are_refused(self, ask, monkeypatch, part, message):
+        monkeypatch.delenv("NO_KEY", raising=False)
+        for request in ({"inputs": "$inputs", **part}, json.dumps({"inputs": "$inputs", **part})):
+            with pytest.raises(ValueError, match=".") as caught:
+                ask(request=request)
+            assert message in str(caught.value)
+            assert self.KEY not in str(caught.value)
+            assert "12345678" not in str(caught.value)
+        with pytest.raises(ValueError, match="`request` is no JSON") as caught:
+            ask(request='{"api_key": "' + self.KEY)
+        assert self.KEY not in str(caught.value)
+        harmless = {
+            "max_tokens": 5,
+            "tokenizer": "bert",
+            "keywords": ["a"],
+            "author": "b",
+            "auth": True,
+            "key": "$inputs",
+        }
+        assert ask(request=harmless).settings["request"] == harmless
+
+    @pytest.mark.parametrize(
+        ("said", "message"),
+        [
+            ({"scores": "bad key {}"}, r"answered .bad key \[secret\]. where a list"),
+            ({"error": "x" * 140 + "{}"}, r"x\[secret\]\.\.\. "),
+            ({"scores": [[1, "bad key {}"]] * 21}, r"answered 'bad key \[secret\]', a str"),
+            ({"scores": ["bad key {}"] * 21}, r"answered a label alone .'bad key \[secret\]'."),
+        ],
+    )
+    @pytest.mark.parametrize("key", [KEY, 'sk-"quoted\\0123456789'])
+    def test_neither_do_messages_about_answers(self, ask, server, images, monkeypatch, said, message, key):
+        monkeypatch.setenv("SERVICE_KEY", key)
+        body = json.loads(json.dumps(said).replace("{}", json.dumps(key)[1:-1]))
+        server.fault = lambda n: (200, {}, json.dumps(body))
+        with pytest.raises(ModelOutputError, match=message) as caught:
+            ask(headers={"X-Api-Key": "$SERVICE_KEY"}, inputs_per_request=21)(images)
+        assert "sk-" not in str(caught.value)
+        server.metadata = {"outputs": f"key {key} is not known"}
+        with pytest.raises(ModelOutputError, match=r"key \[secret\] is not known"):
+            ask("/v2/models/m", headers={"X-Api-Key": "$SERVICE_KEY"})
 
 
 class TestJournals:
@@ -322,6 +485,37 @@ class TestJournals:
         (tmp_path / "j").write_bytes(content)
         with pytest.raises(FileFormatError, match="j is no journal, or damaged"):
             ask(journal=tmp_path / "j")(images)
+
+    def test_many_may_make_the_same_journal_at_once(self, tmp_path):
+        for n in range(6):
+            together = threading.Barrier(8)
+
+            def make(path, together=together):
+                together.wait(20)
+                return Journal(path)
+
+            with concurrent.futures.ThreadPoolExecutor(8) as pool:
+                journals = [future.result() for future in [pool.submit(make, tmp_path / f"{n}") for _ in range(8)]]
+            for i, journal in enumerate(journals):
+                journal.spend("endpoint", i, retry=False, budget=None)
+                assert journal._db.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+            assert {journal.total().inputs for journal in journals} == {28}
+            for journal in journals:
+                journal.close()
+
+    def test_a_journal_that_another_is_making_is_waited_for(self, tmp_path):
+        other = sqlite3.connect(tmp_path / "j", isolation_level=None, check_same_thread=False)
+        other.execute("BEGIN EXCLUSIVE")
+        other.execute("CREATE TABLE half_done (x)")
+        with concurrent.futures.ThreadPoolExecutor(1) as pool:
+            made = pool.submit(Journal, tmp_path / "j")
+            with pytest.raises(concurrent.futures.TimeoutError):
+                made.result(0.2)
+            other.execute("ROLLBACK")
+            journal = made.result(20)
+        assert journal.total() == (0, 0, 0, 0)
+        journal.close()
+        other.close()
 
     def test_two_processes_share_a_budget(self, ask, server, images, tmp_path):
         # Two boxes with connections of their own, which is what two processes have.

@@ -153,18 +153,45 @@ class TestTorchServe:
             dict(zip(["dog", "cat", "ant", "bee"], row, strict=True))
             for row in logits(np.asarray(values, np.float32)).tolist()
         ]
-        box = ask("/predictions/m")
+        box = ask("/predictions/m", class_names=["ant", "bee", "cat", "dog"])
         np.testing.assert_allclose(box(images), logits(images)[:, [2, 3, 1, 0]], rtol=1e-5)
-        assert box.class_names == ("ant", "bee", "cat", "dog")
         server.model = lambda values: [{"dog": 0.5, "cat": 0.5}]
         with pytest.raises(ModelOutputError, match=r"2 of 4 known classes have no score .*`answers=\"top-k\"`"):
             box(1 - images)
+
+    def test_pairs_of_label_and_score_name_the_classes(self, ask, server, images, logits):
+        server.model = lambda values: [
+            [{"label": name, "score": score} for name, score in zip(["dog", "cat", "ant", "bee"], row, strict=True)]
+            for row in logits(np.asarray(values, np.float32)).tolist()
+        ]
+        box = ask("/predictions/m")
+        np.testing.assert_allclose(box(images), logits(images)[:, [2, 3, 1, 0]], rtol=1e-5)
+        assert box.class_names == ("ant", "bee", "cat", "dog")
+
+    def test_numbers_by_names_are_no_scores_unless_the_names_are_classes(self, ask, server, images):
+        server.model = lambda values: [{"class_id": 3, "confidence": 0.93} for _ in values]
+        box = ask("/predictions/m")
+        with pytest.raises(
+            ModelOutputError, match=r"'class_id': 3.*give all `class_names`; if not, .*\$label and \$score"
+        ):
+            box(images[:2])
+        assert box.sent.answered == 0
+        with pytest.raises(ModelOutputError, match="'class_id', 'confidence' is no known class"):
+            ask("/predictions/m", class_names="abcd")(images[:2])
+        with pytest.raises(ModelOutputError, match="answered the class 'class_id'"):
+            ask("/predictions/m", answers="top-k", n_classes=4)(images[:2])
+        templates = {
+            "request": {"inputs": ["$input"]},
+            "answer": {"scores": [{"class_id": "$label", "confidence": "$score"}]},
+        }
+        rows = ask(answers="top-k", n_classes=4, **templates)(images[:2])
+        np.testing.assert_allclose(rows, [[0.07 / 3] * 3 + [0.93]] * 2, rtol=1e-5)
 
     def test_texts_go_as_they_are(self, ask, server):
         server.model = lambda values: [
             {"Negative": len(text) / 100, "Positive": 1 - len(text) / 100} for text in values
         ]
-        box = ask("/predictions/sentiment", modality="text")
+        box = ask("/predictions/sentiment", modality="text", class_names=["Negative", "Positive"])
         np.testing.assert_allclose(box(["fig", "banana"]), [[0.03, 0.97], [0.06, 0.94]], rtol=1e-6)
         assert {seen.content_type for seen in server.posts} == {"text/plain; charset=utf-8"}
 

@@ -32,7 +32,7 @@ class HttpBlackBox(HostBlackBox):
 
     Attributes:
         url: where it is asked.
-        endpoint: SHA-256 of all that decides what it is asked: URL, protocol, encoding, headers without their secrets.
+        endpoint: SHA-256 of all that decides what it is asked: URL, protocol, encoding, headers, without their secrets.
         journal: every answer, and what was sent.
         traffic: how fast, how often, how long.
     """
@@ -60,6 +60,7 @@ class HttpBlackBox(HostBlackBox):
             "encoder": encoder.to_json(),
             "headers": headers.identity,
             **protocol.to_json(),
+            **protocol.identity,
         }
         self.endpoint = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
         shown = {
@@ -69,6 +70,7 @@ class HttpBlackBox(HostBlackBox):
             "encoding": encoder.kind,
             "answers": answers,
         }
+        exchange.secrets.update(protocol.secrets)
         super().__init__(settings={**settings, **shown}, **kwargs)
         self.url, self.traffic = url, exchange.traffic
         self._exchange, self._protocol, self._encoder, self._shape = exchange, protocol, encoder, input_shape
@@ -81,6 +83,8 @@ class HttpBlackBox(HostBlackBox):
         self._ledger = Ledger(self.journal, self.endpoint)
         self.journal.describe(self.endpoint, json.dumps(identity, sort_keys=True, ensure_ascii=False))
         self._to_verify = verify if self.sent.answered else 0
+        # What was verified, or answered by this very run.
+        self._sure: set[bytes] = set()
         self._again = 0
         self._told: dict[str, str] = {}
         self._lock = threading.Lock()
@@ -94,6 +98,11 @@ class HttpBlackBox(HostBlackBox):
     def sent(self) -> Sent:
         """What was ever sent to this endpoint, by all runs that share the journal."""
         return self.journal.sent(self.endpoint)
+
+    @property
+    def to_verify(self) -> int:
+        """Answered questions that are still to be asked once more, to see that it is the same model."""
+        return self._to_verify
 
     @contextlib.contextmanager
     def asked_again(self, nth: int) -> Iterator[None]:
@@ -128,9 +137,14 @@ class HttpBlackBox(HostBlackBox):
         # Equal inputs are asked once.
         inputs = dict(zip(keys, rounded, strict=True))
         found = self.journal.get(list(inputs))
-        if self._to_verify and found and not self._again:
-            self._verify({key: inputs[key] for key in list(found)[: self._to_verify]}, found)
-        found |= self._ask({key: one for key, one in inputs.items() if key not in found}, keep=True)
+        # Before anything is paid for: what is known must go with these settings.
+        self._columns.check(list(found.values()))
+        if self._to_verify and not self._again and (old := [key for key in found if key not in self._sure]):
+            self._verify({key: inputs[key] for key in old[: self._to_verify]}, found)
+        new = self._ask({key: one for key, one in inputs.items() if key not in found}, keep=True)
+        if self._to_verify:
+            self._sure.update(new)
+        found |= new
         rows = self._columns.rows([found[key] for key in keys])
         self.class_names = self._columns.names
         return rows
@@ -160,7 +174,8 @@ class HttpBlackBox(HostBlackBox):
 
     def _ask_part(self, inputs: Mapping[bytes, Any], keep: bool) -> dict[bytes, Answer]:
         try:
-            return self._ask_once(inputs, keep)
+            with self._exchange.redacting():
+                return self._ask_once(inputs, keep)
         except BaseException:
             # At once, and not when the loop wakes up: until then this worker would send the next request.
             self._exchange.pace.stop()
@@ -175,10 +190,13 @@ class HttpBlackBox(HostBlackBox):
                 f"{self.label} answered {len(outputs)} outputs to a request of {len(inputs)} inputs; which belongs to which "
                 "cannot be told, so none is kept. Set `inputs_per_request` to what it takes at once"
             )
-        answers = {key: normal_form(one, self.label) for key, one in zip(inputs, outputs, strict=True)}
+        answers = {
+            key: normal_form(one, self.label, named=self._columns.named)
+            for key, one in zip(inputs, outputs, strict=True)
+        }
         with self._lock:
-            for one in answers.values():
-                self._columns.check_length(one)
+            # What no row can be made of must not be kept: every later run would stumble over it.
+            self._columns.check(list(answers.values()))
             if (told := self._protocol.told(answer)) != self._told:
                 self.journal.check_told(self.endpoint, told)
                 self._told = told
@@ -187,8 +205,9 @@ class HttpBlackBox(HostBlackBox):
         return answers
 
     def _verify(self, inputs: Mapping[bytes, Any], known: Mapping[bytes, Answer]) -> None:
-        self._to_verify = 0
         now = self._ask(inputs, keep=False)
+        self._to_verify -= len(inputs)
+        self._sure.update(inputs)
         before, after = (self._columns.rows([answers[key] for key in inputs]) for answers in (known, now))
         moved = change(before, after)
         if moved > VERIFY_TOLERANCE:

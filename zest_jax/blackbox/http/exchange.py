@@ -1,16 +1,19 @@
 """One request and its answer: sent within the budget, repeated when it may help, and explained when it does not."""
 
+import contextlib
 import dataclasses
 import json
 import logging
 import ssl
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from zest_jax.blackbox.http.headers import Headers
 from zest_jax.blackbox.http.journal import Ledger
 from zest_jax.blackbox.http.pacing import Pace, backoff, retry_after
-from zest_jax.errors import RemoteError, missing_extra
+from zest_jax.blackbox.http.secrets import Secrets
+from zest_jax.errors import ModelOutputError, RemoteError, missing_extra
 
 # Characters of what a server said that a message holds.
 QUOTED = 300
@@ -34,8 +37,8 @@ class Traffic:
         attempts: how often a request is sent before the run fails.
         backoff: seconds to wait before the second attempt, doubled before each further one, with jitter.
         longest_wait: seconds; a server that asks for a longer pause (`Retry-After`) ends the run.
-        budget: inputs sent to this endpoint, at most, over all runs with the same journal; repeated requests count. None for no
-            limit.
+        budget: inputs sent, at most, over all runs with the same journal, whatever its address, headers or templates were;
+            repeated requests count. None for no limit.
 
     >>> Traffic(rate_limit=0)
     Traceback (most recent call last):
@@ -95,6 +98,8 @@ class Exchange:
             raise missing_extra("httpx", "remote") from error
         self._httpx = httpx
         self.label, self.headers, self.traffic = label, headers, traffic
+        self.secrets = Secrets()
+        self.secrets.update(headers.secrets)
         self.pace = Pace(traffic.rate_limit)
         self._client = httpx.Client(
             headers={**headers.values, "Accept": "application/json"},
@@ -123,6 +128,14 @@ class Exchange:
         """
         headers = {"Content-Type": content_type}
         return self._repeated(self._client.build_request("POST", url, content=body, headers=headers), inputs, ledger)
+
+    @contextlib.contextmanager
+    def redacting(self) -> Iterator[None]:
+        """Cut secrets out of errors that quote what the server answered."""
+        try:
+            yield
+        except ModelOutputError as error:
+            raise ModelOutputError(self.secrets.redacted(str(error))) from None
 
     def close(self) -> None:
         """Close the connections."""
@@ -209,11 +222,11 @@ class Exchange:
         raise RemoteError(f"{self.label}: the server refused the request with {said}; {advice}")
 
     def _cut(self, text: str) -> str:
-        text = " ".join(self.headers.redacted(text).split())
+        text = " ".join(self.secrets.redacted(text).split())
         return repr(text if len(text) <= QUOTED else f"{text[:QUOTED]}...")
 
     def _said(self, error: Exception) -> str:
-        return self.headers.redacted(str(error)) or type(error).__name__
+        return self.secrets.redacted(str(error)) or type(error).__name__
 
 
 def _trusted(ca: Path | None) -> Any:

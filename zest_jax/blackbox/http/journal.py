@@ -9,6 +9,7 @@ import json
 import os
 import sqlite3
 import threading
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -26,23 +27,21 @@ BUSY = 60.0
 # SQLite takes at least this many parameters in one statement, whatever its version.
 _AT_ONCE = 900
 
-_TABLES = f"""
-BEGIN IMMEDIATE;
-CREATE TABLE IF NOT EXISTS answers (question BLOB PRIMARY KEY, kind TEXT NOT NULL, value BLOB NOT NULL) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS endpoints (
-    endpoint TEXT PRIMARY KEY, description TEXT NOT NULL,
-    inputs INTEGER NOT NULL DEFAULT 0, requests INTEGER NOT NULL DEFAULT 0, retries INTEGER NOT NULL DEFAULT 0,
-    answered INTEGER NOT NULL DEFAULT 0
-);
-CREATE TABLE IF NOT EXISTS told (endpoint TEXT, name TEXT, value TEXT NOT NULL, PRIMARY KEY (endpoint, name));
-PRAGMA application_id = {APPLICATION_ID};
-PRAGMA user_version = {VERSION};
-COMMIT;
-"""
+_TABLES = (
+    "CREATE TABLE IF NOT EXISTS answers (question BLOB PRIMARY KEY, kind TEXT NOT NULL, value BLOB NOT NULL) WITHOUT ROWID",
+    """CREATE TABLE IF NOT EXISTS endpoints (
+        endpoint TEXT PRIMARY KEY, description TEXT NOT NULL,
+        inputs INTEGER NOT NULL DEFAULT 0, requests INTEGER NOT NULL DEFAULT 0, retries INTEGER NOT NULL DEFAULT 0,
+        answered INTEGER NOT NULL DEFAULT 0
+    )""",
+    "CREATE TABLE IF NOT EXISTS told (endpoint TEXT, name TEXT, value TEXT NOT NULL, PRIMARY KEY (endpoint, name))",
+    f"PRAGMA application_id = {APPLICATION_ID}",
+    f"PRAGMA user_version = {VERSION}",
+)
 
 
 class Sent(NamedTuple):
-    """What was ever sent to an endpoint, by all runs that share the journal.
+    """What was ever sent, by all runs that share the journal.
 
     Attributes:
         inputs: inputs sent, those of repeated requests included.
@@ -100,6 +99,33 @@ class Journal:
             raise
 
     def _open(self) -> None:
+        # Answers cost money: they shall survive a power cut, too.
+        self._db.execute("PRAGMA synchronous = FULL")
+        # Looked at and written in one: another process may be making the same journal.
+        self._patiently("BEGIN IMMEDIATE")
+        try:
+            self._check_kind()
+            for statement in _TABLES:
+                self._db.execute(statement)
+        except BaseException:
+            self._db.execute("ROLLBACK")
+            raise
+        self._db.execute("COMMIT")
+        self._patiently("PRAGMA journal_mode = WAL")
+
+    def _patiently(self, statement: str) -> None:
+        """Execute what SQLite refuses at once, without the time-out, while another process changes the kind of the journal."""
+        end = time.monotonic() + BUSY
+        while True:
+            try:
+                self._db.execute(statement).fetchall()
+                return
+            except sqlite3.OperationalError as error:
+                if "locked" not in str(error) or time.monotonic() > end:
+                    raise
+            time.sleep(0.02)
+
+    def _check_kind(self) -> None:
         (application,) = self._db.execute("PRAGMA application_id").fetchone()
         (version,) = self._db.execute("PRAGMA user_version").fetchone()
         (tables,) = self._db.execute("SELECT count(*) FROM sqlite_master").fetchone()
@@ -111,10 +137,6 @@ class Journal:
             raise FileFormatError(
                 f"{self.path} is a journal of version {version}, and this zest_jax reads version {VERSION}; update it"
             )
-        self._db.execute("PRAGMA journal_mode = WAL")
-        # Answers cost money: they shall survive a power cut, too.
-        self._db.execute("PRAGMA synchronous = FULL")
-        self._db.executescript(_TABLES)
 
     def describe(self, endpoint: str, description: str) -> None:
         """Note in words what an endpoint is, for whoever opens the file."""
@@ -151,10 +173,11 @@ class Journal:
         """Note, before a request is sent, how many inputs it holds.
 
         Raises:
-            BudgetError: it would exceed `budget`, counted over all that was ever sent to this endpoint; nothing is noted.
+            BudgetError: it would exceed `budget`, counted over all that this journal notes, since the same service asked with
+                another header or template is another endpoint; nothing is noted.
         """
         with self._transaction() as db:
-            spent = self._sent(endpoint).inputs
+            spent = self._total().inputs
             if budget is not None and spent + inputs > budget:
                 raise BudgetError(
                     f"the budget of {budget:,} inputs is spent: {spent:,} were sent (repeated requests count), and a request "
@@ -171,6 +194,11 @@ class Journal:
         """All that was ever sent to an endpoint."""
         with self._lock, self._errors_named():
             return self._sent(endpoint)
+
+    def total(self) -> Sent:
+        """All that was ever sent by all runs that share this journal, to whatever endpoint."""
+        with self._lock, self._errors_named():
+            return self._total()
 
     def check_told(self, endpoint: str, told: Mapping[str, str]) -> None:
         """Keep what a server tells about its model, such as its version.
@@ -200,6 +228,10 @@ class Journal:
             "SELECT inputs, requests, retries, answered FROM endpoints WHERE endpoint = ?", (endpoint,)
         ).fetchone()
         return Sent() if row is None else Sent(*row)
+
+    def _total(self) -> Sent:
+        columns = ", ".join(f"COALESCE(SUM({name}), 0)" for name in Sent._fields)
+        return Sent(*self._db.execute(f"SELECT {columns} FROM endpoints").fetchone())
 
     def _add(
         self,

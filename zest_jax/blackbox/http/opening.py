@@ -95,8 +95,8 @@ def from_http(
         journal: a file to which every answer goes at once (SQLite). Answered questions are not asked again by any run that
             names the same journal. None keeps the answers in memory: what dies with the process must be paid for again.
         protocol: "kserve" (Open Inference, version 2), "kserve-v1" or "torchserve", where the URL does not tell.
-        request, answer: JSON templates, as text or Python values: {"inputs": "$inputs"} and {"scores": "$outputs"}. See
-            `zest_jax.blackbox.http.template`.
+        request, answer: JSON templates, as text or Python values: {"inputs": "$inputs"} and {"scores": "$outputs"}; secrets in
+            a request are names of environment variables, "${NAME}". See `zest_jax.blackbox.http.template`.
         encoding: how an input is written. Images: "numbers" (nested lists, the default) or "png"; sounds: "numbers" or "wav";
             texts are strings. Files go as base64 inside JSON, and hold 8 and 16 bits: inputs are rounded to that.
         modality: what it is asked about: "image", "text" or "audio".
@@ -106,7 +106,8 @@ def from_http(
         headers: {"Authorization": "Bearer $SERVICE_KEY"}: secrets are names of environment variables here; their values go
             nowhere but to the server.
         ca: a file with the certificates (PEM) of the authorities to trust instead of the usual ones.
-        budget: inputs sent, at most, over all runs with the same journal; those of repeated requests count. None: no limit.
+        budget: inputs sent, at most, over all runs with the same journal, whatever they asked; those of repeated requests
+            count. None: no limit.
         inputs_per_request: at most; services that take one input per request get one.
         in_flight: requests that wait for their answer at the same time, at most.
         rate_limit: requests per second, at most.
@@ -115,7 +116,7 @@ def from_http(
             Repeated are broken connections, time-outs, statuses 408, 425, 429 and 5xx, and answers that are no JSON.
         longest_wait: seconds; a server that asks for a longer pause (`Retry-After`) ends the run.
         verify: how many answered questions are asked once more when a journal is gone on with, to see that it is still the
-            same model that answers.
+            same model that answers: the first that come up again, over as many batches as it takes.
         output: of KServe, index or name of the output to take; None for the only one, or the only [batch, classes] one.
         layout: of images; "auto" reads it from what a KServe server tells, else takes "NHWC" (sounds: "NT").
         class_names: one per class, in order; by default those that the server tells, or that come with the scores, sorted.
@@ -124,8 +125,8 @@ def from_http(
 
     Raises:
         MissingExtraError: httpx is not installed.
-        ValueError: a setting is out of range or does not fit, the URL tells no protocol, or it or a header holds a secret in
-            the open.
+        ValueError: a setting is out of range or does not fit, the URL tells no protocol, or it, a header or `request` holds a
+            secret in the open.
         RemoteError: a KServe server does not tell about its model.
         ModelOutputError: a KServe model does not take one tensor; when asked, if its answers cannot be used.
         FileFormatError: `journal` is something else.
@@ -171,7 +172,8 @@ def from_http(
     told: KServeModel | None = None
     if kind == "kserve":
         about, url = kserve_urls(url)
-        told = read_kserve_metadata(exchange.get(about), output, label)
+        with exchange.redacting():
+            told = read_kserve_metadata(exchange.get(about), output, label)
     dtype = "float32" if told is None else DATATYPES.get(told.protocol.datatype, "float32")
     if dtype == "uint8" and (mean is not None or std is not None):
         raise ValueError(f"{label} takes uint8 pixels, so it normalises them itself; leave out `mean` and `std`")

@@ -42,7 +42,7 @@ class Pace:
         self._ended = threading.Event()
         self._wait = wait or self._ended.wait
         self._lock = threading.Lock()
-        self._next = -float("inf")
+        self._next = self._held_until = -float("inf")
 
     def turn(self) -> None:
         """Wait until this request may leave.
@@ -50,16 +50,22 @@ class Pace:
         Raises:
             Stopped: `stop` was called.
         """
-        with self._lock:
-            now = self._clock()
-            mine = max(self._next, now)
-            self._next = mine + self._gap
-        self.sleep(mine - now)
+        mine = None
+        while True:
+            with self._lock:
+                # A turn that was given before the server asked for a pause, and lies in it, is given anew.
+                if mine is not None and mine >= self._held_until:
+                    return
+                now = self._clock()
+                mine = max(self._next, now)
+                self._next = mine + self._gap
+            self.sleep(mine - now)
 
     def hold(self, seconds: float) -> None:
-        """Let no further request leave for so long: the server asked for it."""
+        """Let no further request leave for so long, not even of workers that wait already: the server asked for it."""
         with self._lock:
-            self._next = max(self._next, self._clock() + seconds)
+            self._held_until = max(self._held_until, self._clock() + seconds)
+            self._next = max(self._next, self._held_until)
 
     def sleep(self, seconds: float) -> None:
         """Wait, unless stopped.

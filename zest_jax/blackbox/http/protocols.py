@@ -16,6 +16,7 @@ from urllib.parse import urlsplit, urlunsplit
 import numpy as np
 
 from zest_jax.blackbox.http.encoding import Encoder
+from zest_jax.blackbox.http.secrets import Secrets
 from zest_jax.blackbox.http.template import AnswerTemplate, RequestTemplate, shown
 from zest_jax.blackbox.outputs import Output
 from zest_jax.errors import ModelOutputError
@@ -40,6 +41,16 @@ class Protocol(abc.ABC):
 
     name: ClassVar[str]
     one_by_one: bool = False
+
+    @property
+    def secrets(self) -> Secrets:
+        """Values in requests that no text may hold."""
+        return Secrets()
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What decides the answers in other words than `to_json`, or beyond it."""
+        return {}
 
     @abc.abstractmethod
     def request(self, rounded: Sequence[Any], encoder: Encoder) -> tuple[bytes, str]:
@@ -76,6 +87,14 @@ class TemplateProtocol(Protocol):
         self._request = RequestTemplate(request)
         self.one_by_one = self._request.one_by_one
         self._answer = AnswerTemplate(answer, one_by_one=self.one_by_one)
+
+    @property
+    def secrets(self) -> Secrets:
+        return self._request.secrets
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        return {"request": self._request.identity}
 
     def request(self, rounded: Sequence[Any], encoder: Encoder) -> tuple[bytes, str]:
         return _json(self._request.fill([encoder.json_value(one) for one in rounded])), "application/json"

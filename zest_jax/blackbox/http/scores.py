@@ -20,7 +20,7 @@ Answer = np.ndarray | dict[str, float] | str | int
 _SUM_TOLERANCE = 1e-2
 
 
-def normal_form(output: Any, label: str) -> Answer:
+def normal_form(output: Any, label: str, *, named: bool = True) -> Answer:
     """Bring what a service answered for one input to one of the forms of `Answer`.
 
     Understood are a list of numbers; a mapping from labels to numbers; a list of {"label": ..., "score": ...}, or a single
@@ -29,6 +29,8 @@ def normal_form(output: Any, label: str) -> Answer:
     Args:
         output: what JSON held for one input.
         label: the model, for the error messages.
+        named: whether the classes are known, so that the labels of a mapping can be compared with them. Otherwise a mapping is
+            refused: {"class_id": 3, "confidence": 0.93} would pass for scores of two classes.
 
     Raises:
         ModelOutputError: it is none of these, names a label twice, or a score is no finite number.
@@ -49,6 +51,12 @@ def normal_form(output: Any, label: str) -> Answer:
     if isinstance(output, list) and output:
         pairs = [(str(entry["label"]), _number(entry["score"], label)) for entry in output]
     elif isinstance(output, Mapping) and output:
+        if not named:
+            raise ModelOutputError(
+                f"{label} answered {_shown(dict(output))} for one input, numbers by names, and nothing tells whether they are "
+                "scores by class. If they are, give all `class_names`; if not, say where label and score are with `answer` "
+                "($label and $score)"
+            )
         pairs = [(str(name), _number(value, label)) for name, value in output.items()]
     else:
         raise _no_answer(output, label)
@@ -67,8 +75,8 @@ class Columns:
         label: the model, for the error messages.
         answers: "auto": all classes have scores; "top-k": only the best, the others are filled in (`spread_top_k`);
             "labels": no scores at all, the label becomes 1 and all else 0.
-        class_names: of all classes in order. Without them scores by label must always be of the same labels, whose order is
-            that of the labels sorted.
+        class_names: of all classes in order. Without them pairs of label and score must always be of the same labels, whose
+            order is that of the labels sorted.
         n_classes: how many classes there are, for labels that are numbers and come without names.
         returns: what the scores are; decides how a top-k answer is filled.
     """
@@ -85,28 +93,45 @@ class Columns:
         self.label, self.answers = label, answers
         self.returns: Returns = returns
         self.names = None if class_names is None else tuple(class_names)
+        #: Whether labels in answers are compared with classes that were given.
+        self.named = self.names is not None or answers != "auto"
         self.n_classes = n_classes if self.names is None else len(self.names)
         self._length: int | None = None
         self._settle()
+        if answers != "auto":
+            self._classes(answers)
 
     def _settle(self) -> None:
         self._place = {} if self.names is None else {name: i for i, name in enumerate(self.names)}
         if self.names is not None and len(self._place) != len(self.names):
             raise ValueError(f"`class_names` of {self.label} names a class twice; its answers go by the names")
 
-    def check_length(self, answer: Answer) -> None:
-        """Refuse a list of scores of another length than those before; call it before an answer is kept.
+    def check(self, answers: Sequence[Answer]) -> None:
+        """Refuse answers of which no rows can be made; call it before they are kept.
+
+        What was learnt of the classes from answers that are refused is forgotten.
 
         Raises:
-            ModelOutputError: its length is another.
+            ModelOutputError: as for `rows`.
         """
-        if not isinstance(answer, np.ndarray):
-            return
+        before = self.names, self.n_classes, self._length, self._place
+        try:
+            self.rows(answers)
+        except BaseException:
+            self.names, self.n_classes, self._length, self._place = before
+            raise
+
+    def _check_length(self, answer: np.ndarray) -> None:
         wanted = self._length or len(answer)
         if len(answer) != wanted:
             raise ModelOutputError(
                 f"{self.label} answered {len(answer)} scores for one input and {wanted} for another; a black box must always "
                 "have the same classes"
+            )
+        if self.n_classes not in (None, len(answer)):
+            raise ModelOutputError(
+                f"{self.label} answered {len(answer)} scores for one input, and has {self.n_classes} classes (by `class_names`, "
+                "`n_classes` or answers before); give one name per score, in order"
             )
         self._length = wanted
 
@@ -124,7 +149,7 @@ class Columns:
         if self.answers == "labels":
             return one_hot(self._label_place(answer), self._classes("labels"))
         if isinstance(answer, np.ndarray):
-            self.check_length(answer)
+            self._check_length(answer)
             return answer
         if not isinstance(answer, dict):
             raise ModelOutputError(
@@ -138,6 +163,11 @@ class Columns:
 
     def _complete(self, answer: dict[str, float]) -> np.ndarray:
         if self.names is None:
+            if self._length is not None:
+                raise ModelOutputError(
+                    f"{self.label} answered scores by label ({_some(list(answer))}) for one input and a list of {self._length} "
+                    "scores for another; which score belongs to which class cannot be told: give `class_names`"
+                )
             self.names = tuple(sorted(answer))
             self.n_classes = len(self.names)
             self._settle()

@@ -3,19 +3,25 @@
 In a request `"$inputs"` stands for the list of all inputs, and `"$input"` for one of them: inside a list of one element, that
 element is repeated for every input; elsewhere the service takes one input per request.
 
+`"${NAME}"` in a text of a request stands for what an environment variable holds. It is filled in when a request is written, and
+kept nowhere.
+
 In an answer `"$outputs"` stands for the list with one output per input, and `"$output"` for that of one input, inside a list of
 one element as above. Where labels and scores lie apart, `"$label"` and `"$score"` tell where. Anything else in an answer's
 template must be there as it is; null stands for anything.
 """
 
 import json
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from zest_jax.blackbox.http.secrets import Secrets, sounds_secret, value_mark, value_of
 from zest_jax.errors import ModelOutputError
 
 _REQUEST = ("$inputs", "$input")
 _ANSWER = ("$outputs", "$output", "$label", "$score")
+_VARIABLE = re.compile(r"\$\{([A-Za-z_]\w*)\}")
 
 
 class RequestTemplate:
@@ -24,8 +30,14 @@ class RequestTemplate:
     Args:
         template: JSON, as text or as Python values.
 
+    Attributes:
+        template: what may be written down: variables by their names.
+        secrets: the values of all variables.
+        identity: the template as far as it decides the answers: a hash of the value of each variable, or "$" under a name that
+            sounds secret.
+
     Raises:
-        ValueError: it is no JSON, or does not say where the inputs belong.
+        ValueError: it is no JSON, does not say where the inputs belong, holds a secret in the open, or a variable is not set.
 
     >>> RequestTemplate({"instances": [{"b64": "$input"}]}).fill(["AAA=", "AAE="])
     {'instances': [{'b64': 'AAA='}, {'b64': 'AAE='}]}
@@ -35,6 +47,9 @@ class RequestTemplate:
 
     def __init__(self, template: Any) -> None:
         self.template = _parsed(template, "request")
+        self.secrets = Secrets()
+        self._values: dict[str, str] = {}
+        self.identity = self._without_secrets(self.template, "")
         found = _places(self.template, _REQUEST, "request")
         if len(found) != 1:
             raise ValueError(
@@ -51,7 +66,30 @@ class RequestTemplate:
 
     def fill(self, inputs: Sequence[Any]) -> Any:
         """The request for these inputs, JSON-able."""
-        return _filled(self.template, list(inputs))
+        return _filled(self.template, list(inputs), self._values)
+
+    def _without_secrets(self, part: Any, under: str) -> Any:
+        """Read variables, and refuse what is secret and open; `under` is the name around that sounds secret, if one does."""
+        if isinstance(part, dict):
+            return {
+                name: self._without_secrets(
+                    inner, under or (str(name) if sounds_secret(str(name), harmless=True) else "")
+                )
+                for name, inner in part.items()
+            }
+        if isinstance(part, list):
+            return [self._without_secrets(inner, under) for inner in part]
+        if isinstance(part, str) and (variables := _VARIABLE.findall(part)):
+            for variable in variables:
+                self._values[variable] = value_of(variable, "`request`")
+                self.secrets.add(self._values[variable])
+            return _VARIABLE.sub(lambda match: "$" if under else value_mark(self._values[match[1]]), part)
+        if under and part not in _REQUEST and part not in ("", None) and not isinstance(part, bool):
+            raise ValueError(
+                f"`request` holds {under!r}, which sounds like a secret, in the open; put its value into an environment variable "
+                'and give "${NAME}" in its place'
+            )
+        return part
 
 
 class AnswerTemplate:
@@ -138,7 +176,8 @@ def _parsed(template: Any, name: str) -> Any:
     except ValueError as error:
         if template in (*_REQUEST, *_ANSWER):
             return template
-        raise ValueError(f"`{name}` is no JSON ({error}): {shown(template)}") from error
+        # It is not shown: it may hold a secret.
+        raise ValueError(f"`{name}` is no JSON ({error})") from None
 
 
 def _places(template: Any, known: tuple[str, ...], name: str, depth: int = 0) -> list[tuple[str, int]]:
@@ -146,7 +185,7 @@ def _places(template: Any, known: tuple[str, ...], name: str, depth: int = 0) ->
     if isinstance(template, str):
         if template in known:
             return [(template, depth)]
-        if template.startswith("$"):
+        if template.startswith("$") and not (name == "request" and _VARIABLE.match(template)):
             raise ValueError(f"`{name}` has {template!r}; the places are {', '.join(known)}")
         return []
     if isinstance(template, dict):
@@ -165,20 +204,20 @@ def _has(template: Any, place: str) -> bool:
     return template == place
 
 
-def _filled(template: Any, inputs: list[Any]) -> Any:
+def _filled(template: Any, inputs: list[Any], values: Mapping[str, str]) -> Any:
     if isinstance(template, str):
         if template == "$inputs":
             return inputs
         if template == "$input":
             (only,) = inputs
             return only
-        return template
+        return _VARIABLE.sub(lambda match: values[match[1]], template)
     if isinstance(template, dict):
-        return {name: _filled(part, inputs) for name, part in template.items()}
+        return {name: _filled(part, inputs, values) for name, part in template.items()}
     if isinstance(template, list):
         if len(template) == 1 and _has(template, "$input"):
-            return [_filled(template[0], [one]) for one in inputs]
-        return [_filled(part, inputs) for part in template]
+            return [_filled(template[0], [one], values) for one in inputs]
+        return [_filled(part, inputs, values) for part in template]
     return template
 
 
