@@ -1,7 +1,9 @@
 """What asking remote models will cost, told before the first question, and refused where the budget does not reach."""
 
+import collections
 import dataclasses
 from collections.abc import Sequence
+from pathlib import Path
 
 import jax
 import numpy as np
@@ -30,6 +32,7 @@ class Cost:
         exact: whether the journal was looked through; False where it is empty: equal inputs, which are asked once, may then make
             it less.
         verified: questions that the journal answers and that are asked once more (`verify`), to see that it is the same model.
+        others: inputs that models before it take, which are signed together with it out of the same journal.
 
     >>> cost = Cost(label="suspect", questions=640, answered=512, checks=32, inputs=160, requests=20, spent=544, budget=1000)
     >>> print(cost)
@@ -47,11 +50,12 @@ class Cost:
     budget: int | None
     exact: bool = True
     verified: int = 0
+    others: int = 0
 
     @property
     def left(self) -> int | None:
         """Inputs of the budget that are left for repeated requests, below 0 where it does not reach; None without one."""
-        return None if self.budget is None else self.budget - self.spent - self.inputs
+        return None if self.budget is None else self.budget - self.spent - self.others - self.inputs
 
     def __str__(self) -> str:
         why = [
@@ -67,14 +71,15 @@ class Cost:
             f"{self.label}: asks {'' if self.exact else 'at most '}{self.inputs:,} inputs{checks} in {self.requests:,} requests",
             f"{self.answered:,} of {self.questions:,} questions are answered in the journal already",
         ]
+        others = f"{self.others:,} for other models with the same journal, " if self.others else ""
         if self.budget is None:
             parts.append("no budget" + (f", {self.spent:,} inputs spent" if self.spent else ""))
         elif self.left is not None and self.left >= 0:
             parts.append(
-                f"budget {self.budget:,} inputs, {self.spent:,} spent, {self.left:,} left for repeated requests"
+                f"budget {self.budget:,} inputs, {self.spent:,} spent, {others}{self.left:,} left for repeated requests"
             )
         else:
-            parts.append(f"budget {self.budget:,} inputs, {self.spent:,} spent")
+            parts.append(f"budget {self.budget:,} inputs, {self.spent:,} spent{', ' if others else ''}{others[:-2]}")
         return "; ".join(parts)
 
 
@@ -100,7 +105,15 @@ def costs_of(
     if not remote:
         return []
     composer = make_composer(boxes, probes, batch_size, devices)
-    return [_cost(box, composer, probes, first, check) for box in remote]
+    costs, taken = [], collections.Counter[Path]()
+    for box in remote:
+        cost = _cost(box, composer, probes, first, check)
+        if box.journal.path is not None:
+            journal = box.journal.path.resolve()
+            cost = dataclasses.replace(cost, others=taken[journal])
+            taken[journal] += cost.inputs
+        costs.append(cost)
+    return costs
 
 
 def check_costs(
@@ -126,7 +139,7 @@ def check_costs(
 
 def _what_it_buys(cost: Cost, probes: ProbeSet) -> str:
     assert cost.budget is not None
-    free = max(0, cost.budget - cost.spent - cost.checks - cost.verified) + cost.answered
+    free = max(0, cost.budget - cost.spent - cost.others - cost.checks - cost.verified) + cost.answered
     references = int(np.searchsorted(probes.distinct.start, free, side="right")) - 1
     references = min(max(references, 0), probes.n_references)
     masks = min(free // probes.n_references, probes.n_samples)
@@ -140,7 +153,8 @@ def _what_it_buys(cost: Cost, probes: ProbeSet) -> str:
         f"It buys {' or '.join(ways)}: make such probes" if ways else "It does not buy one reference with all its masks"
     )
     without = f", leave out the checks (`check=False` saves {cost.checks:,})" if cost.checks else ""
-    return f"{bought}{without}, or give `budget={cost.spent + cost.inputs}` or more, since repeated requests count too"
+    enough = cost.spent + cost.others + cost.inputs
+    return f"{bought}{without}, or give `budget={enough}` or more, since repeated requests count too"
 
 
 def _cost(box: HttpBlackBox, composer: Composer, probes: ProbeSet, first: int, check: bool) -> Cost:

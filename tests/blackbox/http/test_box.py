@@ -260,6 +260,18 @@ class TestBudget:
                 box(images)
         assert server.asked == 21
 
+    def test_models_signed_together_share_the_budget_of_their_journal(self, ask, server, probes, tmp_path):
+        n = probes.n_queries
+        boxes = [
+            ask(journal=tmp_path / "j", budget=2 * n - 1, label=name, headers={"X-Model": name}) for name in ("a", "b")
+        ]
+        with pytest.raises(BudgetError, match=rf"^b: .* 0 spent, {n} for other models .*, so 1 are missing") as caught:
+            zest.sign_many(boxes, probes, batch_size=16, check=False)
+        assert f"give `budget={2 * n}`" in str(caught.value)
+        assert server.posts == []
+        alone = [ask(journal=tmp_path / name, budget=n) for name in ("j1", "j2")]
+        assert [cost.others for cost in costs_of(alone, probes, batch_size=16)] == [0, 0]
+
     def test_what_is_answered_is_told_and_free(self, ask, server, probes, tmp_path, capsys):
         box = ask(journal=tmp_path / "j", in_flight=1, inputs_per_request=4)
         server.fault = lambda n: 400 if n == 10 else None

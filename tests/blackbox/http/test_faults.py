@@ -153,7 +153,9 @@ def test_answers_without_a_row_do_not_spoil_the_journal(
 def test_what_the_journal_holds_must_go_with_the_settings_before_anything_is_asked(ask, server, images, tmp_path):
     ask(journal=tmp_path / "j")(images[:4])
     asked = len(server.posts)
-    with pytest.raises(ModelOutputError, match=r"answered 4 scores for one input, and has 3 classes"):
+    with pytest.raises(
+        ModelOutputError, match=r"answered 4 scores for one input, and has 3 classes .*so says the journal .*j;"
+    ):
         ask(journal=tmp_path / "j", class_names="abc")(images)
     with pytest.raises(ModelOutputError, match="answered scores where labels were announced"):
         ask(journal=tmp_path / "j", answers="labels", n_classes=4)(images)

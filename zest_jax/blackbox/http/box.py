@@ -138,7 +138,12 @@ class HttpBlackBox(HostBlackBox):
         inputs = dict(zip(keys, rounded, strict=True))
         found = self.journal.get(list(inputs))
         # Before anything is paid for: what is known must go with these settings.
-        self._columns.check(list(found.values()))
+        try:
+            self._columns.check(list(found.values()))
+        except ModelOutputError as error:
+            raise ModelOutputError(
+                f"{error} (so says the journal {self.journal.path}; if these are not the settings to mend, name another)"
+            ) from None
         if self._to_verify and not self._again and (old := [key for key in found if key not in self._sure]):
             self._verify({key: inputs[key] for key in old[: self._to_verify]}, found)
         new = self._ask({key: one for key, one in inputs.items() if key not in found}, keep=True)
