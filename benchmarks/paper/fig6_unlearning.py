@@ -17,7 +17,7 @@ other data make of it, which Graves et al. allow for ("repaired").
 `small` trains 40 epochs without augmentation, since only a model that knows its data by heart, as the paper's do, has something
 to forget: 93% on them and 46% on others, where the models of Figure 2 have 71% and 55%.
 Expected: exact farther than unrelated in the mean, every amnesiac model nearer than every exact one, at the last epoch.
-Hardware and time: `small` is sized for two cores; not measured yet.
+Hardware and time: `small` 11 minutes on two cores beside other work, and 12 of training.
 """
 
 import dataclasses
