@@ -362,17 +362,17 @@ def print_entries(entries: "list[Entry]") -> None:
     table: Any = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     longest = max((len(entry.name) for entry in entries), default=1)
     table.add_column("model", overflow="fold", min_width=min(longest, WIDEST_NAME))
-    for name in ("architecture", "data", "owner"):
+    noted_of = [name for name in ("architecture", "data", "owner") if any(getattr(e.metadata, name) for e in entries)]
+    for name in noted_of:
         table.add_column(name, overflow="fold")
     table.add_column("date", no_wrap=True)
     table.add_column("classes", justify="right", no_wrap=True)
     table.add_column("R2", justify="right", no_wrap=True)
     for entry in entries:
-        noted = entry.metadata
         table.add_row(
             entry.name,
-            *(value or "-" for value in (noted.architecture, noted.data, noted.owner)),
-            str(noted.date or "-"),
+            *(getattr(entry.metadata, name) or "-" for name in noted_of),
+            str(entry.metadata.date or "-"),
             str(entry.classes),
             "-" if entry.r2 is None else f"{entry.r2:.2f}",
         )
