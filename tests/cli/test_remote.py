@@ -1,9 +1,11 @@
 """`zest sign https://...`: cost first, nothing paid for twice, and what is said when something is wrong."""
 
+import inspect
 import os
 import signal
 import subprocess
 import sys
+import typing
 
 import numpy as np
 import pytest
@@ -11,6 +13,10 @@ from serving import serving
 from worlds import make_probes, pixel_weights
 
 import zest_jax as zj
+from zest_jax.blackbox.http.encoding import Encoding
+from zest_jax.blackbox.http.protocols import ProtocolName
+from zest_jax.blackbox.http.scores import Answers
+from zest_jax.cli.remote import RemoteOptions
 
 WEIGHTS = pixel_weights()
 TEMPLATES = ["--request", '{"inputs": "$inputs"}', "--answer", '{"scores": "$outputs"}']
@@ -169,6 +175,17 @@ def test_compare_asks_a_remote_and_a_local_model(zest, here, server, probes, mod
     code, _, err = zest("sign", "j", "--probes", "p.npz", "-o", "x.sig")
     assert code == 1
     assert "the journal of a remote model?" in err
+
+
+def test_choices_and_defaults_are_those_of_the_package():
+    hints = typing.get_type_hints(RemoteOptions)
+    for name, library in (("protocol", ProtocolName), ("encoding", Encoding), ("answers", Answers)):
+        (choices,) = (part for part in typing.get_args(hints[name]) if part is not type(None))
+        assert {*typing.get_args(choices), "auto"} == set(typing.get_args(library)), name
+    source, defaults = inspect.getsource(RemoteOptions), inspect.signature(zj.from_http).parameters
+    for name in ("inputs_per_request", "in_flight", "timeout", "attempts", "longest_wait", "verify"):
+        told = source.split(f"    {name}: ")[1].split("(default: ")[1].split(")")[0]
+        assert float(told) == defaults[name].default, name
 
 
 def test_texts_take_the_modality_of_the_probes(zest, here):
