@@ -7,7 +7,7 @@ that the victim gives them. The distance falls with the copy's epochs, to 0.80 (
 unrelated models, and stays below those at the end; cosine, l1 and l2 agree.
 Models: the victims are those of Figure 2 at the end of their training, one copy each; unrelated are the other victims.
 Expected: the copies are nearer than every unrelated model at the last epoch, and nearer than at their first.
-Hardware and time: `small` is sized for two cores, beside the trainings of Figure 2; not measured yet.
+Hardware and time: `small` 33 minutes on two cores beside other work (2 for a copy alone), after the trainings of Figure 2.
 """
 
 import dataclasses
