@@ -15,7 +15,8 @@ the original as unrelated models. 128 points are one batch of the paper's. Here 
 (`record_together`), whose updates of the whole training are subtracted. What is left is measured, and what some epochs on the
 other data make of it, which Graves et al. allow for ("repaired").
 `small` trains 40 epochs without augmentation, since only a model that knows its data by heart, as the paper's do, has something
-to forget: 93% on them and 46% on others, where the models of Figure 2 have 71% and 55%.
+to forget: 93% on them and 46% on others, where the models of Figure 2 have 71% and 55%. It was chosen after pilots
+(benchmarks/NOTES.md).
 Expected: exact farther than unrelated in the mean, every amnesiac model nearer than every exact one, at the last epoch.
 Hardware and time: `small` 11 minutes on two cores beside other work, and 12 of training.
 """
