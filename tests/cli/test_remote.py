@@ -9,8 +9,8 @@ import typing
 
 import numpy as np
 import pytest
-from serving import serving
-from worlds import make_probes, pixel_weights
+from serving import WEIGHTS, linear, serving
+from worlds import make_probes
 
 import zest_jax as zj
 from zest_jax.blackbox.http.encoding import Encoding
@@ -18,12 +18,7 @@ from zest_jax.blackbox.http.protocols import ProtocolName
 from zest_jax.blackbox.http.scores import Answers
 from zest_jax.cli.remote import RemoteOptions
 
-WEIGHTS = pixel_weights()
 TEMPLATES = ["--request", '{"inputs": "$inputs"}', "--answer", '{"scores": "$outputs"}']
-
-
-def answer(values):
-    return (np.asarray(values, np.float32).reshape(len(values), -1) @ WEIGHTS).tolist()
 
 
 @pytest.fixture(autouse=True)
@@ -33,7 +28,7 @@ def _no_proxy(monkeypatch):
 
 @pytest.fixture
 def server():
-    with serving(answer) as running:
+    with serving(linear) as running:
         yield running
 
 

@@ -46,6 +46,7 @@ from zest_jax.training.feeding import (
     describe,
 )
 from zest_jax.training.objectives import CrossEntropy, Objective
+from zest_jax.training.parameters import among, mask_like, set_modes, trained_names
 from zest_jax.training.recipes import Recipe
 from zest_jax.training.run_folder import RunFolder, claim
 from zest_jax.training.stored_state import RECORDED, going_on, named, restored
@@ -134,16 +135,16 @@ class Run:
         self._image_size = (shape[0], shape[1]) if len(shape) == 3 else None
         _check_sizes(model, shape, recipe)
         names = trained_names(model, extras.trained)
-        _set_modes(model, names)
+        set_modes(model, names)
         # Trained parameters apart, so that no gradient of the others is computed.
-        graphdef, trained, frozen, rest = nnx.split(model, _among(names), nnx.Param, ...)
+        graphdef, trained, frozen, rest = nnx.split(model, among(names), nnx.Param, ...)
         trained, frozen, rest = as_pure(trained), as_pure(frozen), as_pure(rest)
         objective = extras.objective or CrossEntropy(label_smoothing=recipe.label_smoothing)
         self.sharding, self.rows_sharding = _shardings(devices, recipe.batch_size)
         mask = None
         if extras.mask is not None:
             checked_mask(extras.mask, names)
-            mask = _mask_like(trained, extras.mask)
+            mask = mask_like(trained, extras.mask)
         self.feed = self._feed(data, stored, model.num_classes, mask, extras)
         self._plan = Plan(
             graphdef=graphdef,
@@ -423,50 +424,6 @@ def _check_sizes(model: Any, shape: Sequence[int], recipe: Recipe) -> None:
                 f"the recipe {recipe.name} shrinks images of {shape[0]}x{shape[1]} to {small[0]}x{small[1]} at first, which the "
                 f"model cannot take ({error}); choose another recipe, or set `progressive=()`"
             ) from error
-
-
-def trained_names(model: Any, wanted: Collection[str] | None) -> list[str]:
-    """Names of the parameters to train, from input to output.
-
-    Raises:
-        ValueError: a name is no parameter's, or none is given.
-    """
-    names = [".".join(map(str, path)) for path in model.depth_order()]
-    if wanted is None:
-        return names
-    if unknown := sorted(set(wanted) - set(names)):
-        raise ValueError(f"`trained` names {', '.join(unknown[:5])}; the parameters are {', '.join(names[:5])}, ...")
-    if not wanted:
-        raise ValueError("`trained` is empty; name at least one parameter")
-    return [name for name in names if name in set(wanted)]
-
-
-def _among(names: Sequence[str]) -> Any:
-    wanted = set(names)
-    return lambda path, variable: isinstance(variable, nnx.Param) and ".".join(map(str, path)) in wanted
-
-
-def _set_modes(model: Any, names: Sequence[str]) -> None:
-    """Training mode, but for normalisations of which no parameter is trained: their statistics stay too."""
-    model.train()
-    wanted = set(names)
-    for path, part in nnx.iter_modules(model):
-        if isinstance(part, nnx.BatchNorm):
-            own = {".".join(map(str, (*path, name))) for name in ("scale", "bias")}
-            if not own & wanted:
-                part.eval()
-
-
-def _mask_like(trained: Any, mask: Mapping[str, np.ndarray]) -> Any:
-    paths, treedef = jax.tree_util.tree_flatten_with_path(trained)
-    names = list(named(trained))
-    leaves = []
-    for name, (_, leaf) in zip(names, paths, strict=True):
-        factor = np.asarray(mask.get(name, np.ones((), np.float32)), np.float32)
-        if factor.shape not in ((), leaf.shape):
-            raise ValueError(f"the mask of {name} has shape {factor.shape}, and the parameter {leaf.shape}")
-        leaves.append(jnp.asarray(factor))
-    return jax.tree.unflatten(treedef, leaves)
 
 
 def _shardings(devices: Sequence[jax.Device] | None, batch_size: int) -> tuple[Any, Any]:

@@ -2,20 +2,14 @@
 
 import numpy as np
 import pytest
-from serving import Server, serving
-from worlds import make_probes, pixel_weights
+from serving import WEIGHTS, Server, linear, serving
+from worlds import make_probes
 
 import zest_jax as zest
 
-WEIGHTS = pixel_weights()
 TEMPLATES = {"request": {"inputs": "$inputs"}, "answer": {"scores": "$outputs"}}
 # Failed requests are repeated at once: nothing here is about waiting.
 QUICK = {"backoff": 1e-3, "timeout": 20.0}
-
-
-def answer(values) -> list:
-    """The logits of a model that is linear in the pixels."""
-    return (np.asarray(values, np.float32).reshape(len(values), -1) @ WEIGHTS).tolist()
 
 
 @pytest.fixture(autouse=True)
@@ -25,7 +19,7 @@ def _no_proxy(monkeypatch):
 
 @pytest.fixture
 def server():
-    with serving(answer) as running:
+    with serving(linear) as running:
         yield running
 
 
