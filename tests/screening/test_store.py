@@ -306,15 +306,15 @@ class TestOpening:
     @pytest.mark.parametrize(
         ("version", "advice"),
         [
-            ("2", "install that version, or a newer one"),
+            ("3", "install that version, or a newer one"),
             ("new", "install that version, or a newer one"),
-            ("0", "export its signatures with that version \\(`zest store export`\\) and add them to a new store"),
+            ("1", "export its signatures with that version \\(`zest store export`\\) and add them to a new store"),
         ],
     )
     def test_other_format_versions_are_refused_with_advice(self, tmp_path, version, advice):
         store = create(tmp_path, model("a", 0))
         lance.dataset(store.uri).update_schema_metadata({VERSION_KEY.decode(): version})
-        with pytest.raises(StoreError, match=f"format version {version}, made by zest_jax .*reads version 1: {advice}"):
+        with pytest.raises(StoreError, match=f"format version {version}, made by zest_jax .*reads version 2: {advice}"):
             Store.open(store.uri)
 
     @pytest.mark.parametrize("header", ["{", "{}", '{"sketch": {"kind": "signs"}}', "[]", None])

@@ -90,6 +90,13 @@ def test_a_name_that_is_there_twice_is_found(store):
         ("version", "'0.0'", "version of the package noted in the store: 0.0"),
         ("name", "'other'", "name noted in the store: other; in its signature: full"),
         ("class_names", "'['", "what is noted of it is damaged"),
+        (
+            "owner",
+            "'someone else'",
+            "its architecture, data set, owner or dates are not what was noted at its addition",
+        ),
+        ("architecture", "NULL", "its architecture, data set, owner or dates are not what was noted"),
+        ("date", "date '2001-01-01'", "its architecture, data set, owner or dates are not what was noted"),
         ("owner", "''", "what is noted of it is damaged: `owner` is ''"),
     ],
 )

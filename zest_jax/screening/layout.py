@@ -16,13 +16,12 @@ from zest_jax.screening.sketch import KIND, Sketch, SketchSettings, make_sketche
 from zest_jax.signature import Signature
 from zest_jax.version import __version__
 
-FORMAT_VERSION = "1"
+FORMAT_VERSION = "2"
 # Keys of the data set's metadata.
 VERSION_KEY, HEADER_KEY, MADE_BY_KEY = b"zest-store", b"zest-store-header", b"zest-jax"
-# Everything but the signature and the sketch.
-ENTRY_COLUMNS = [
-    "name", "architecture", "data", "owner", "date", "added", "classes", "class_names", "r2", "version", "digest",
-]  # fmt: skip
+METADATA_COLUMNS = [field.name for field in dataclasses.fields(Metadata)]
+# Everything but the signature, the sketch and the checksum of what is noted.
+ENTRY_COLUMNS = ["name", *METADATA_COLUMNS, "added", "classes", "class_names", "r2", "version", "digest"]
 
 
 class SketchBatch(NamedTuple):
@@ -155,6 +154,7 @@ def schema(header: Header) -> Any:
             pa.field("r2", pa.float32()),
             pa.field("version", text, nullable=False),
             pa.field("digest", text, nullable=False),
+            pa.field("noted", text, nullable=False),
             pa.field("signature", pa.large_binary(), nullable=False),
             pa.field("norms", pa.list_(pa.float32()), nullable=False),
             pa.field("sketch", pa.list_(pa.list_(pa.float16(), header.sketch.dimensions)), nullable=False),
@@ -176,6 +176,13 @@ def digest_of(content: bytes) -> str:
     return digest.hexdigest()
 
 
+def digest_of_noted(digest: str, metadata: Metadata, added: dt.datetime) -> str:
+    """SHA-256 over what is noted of a model, with that of its signature."""
+    fields = {field: getattr(metadata, field) for field in METADATA_COLUMNS}
+    told = json.dumps({"digest": digest, "added": added.astimezone(dt.UTC), **fields}, sort_keys=True, default=str)
+    return hashlib.sha256(told.encode()).hexdigest()
+
+
 def rows_of(
     signatures: Sequence[Signature], metadata: Sequence[Metadata], header: Header, added: dt.datetime
 ) -> list[dict[str, Any]]:
@@ -191,18 +198,23 @@ def _row_of(signature: Signature, metadata: Metadata, sketch: Sketch, added: dt.
     model = signature.settings.get("model")
     told_by_model = model.get("architecture") if isinstance(model, dict) else None
     content, r2 = signature.to_bytes(), signature.mean_r2()
+    digest = digest_of(content)
+    noted = Metadata(
+        architecture=metadata.architecture or told_by_model,
+        data=metadata.data,
+        owner=metadata.owner,
+        date=metadata.date or added.date(),
+    )
     return {
         "name": signature.label,
-        "architecture": metadata.architecture or told_by_model,
-        "data": metadata.data,
-        "owner": metadata.owner,
-        "date": metadata.date or added.date(),
+        **{field: getattr(noted, field) for field in METADATA_COLUMNS},
         "added": added,
         "classes": signature.n_classes,
         "class_names": None if signature.class_names is None else json.dumps(signature.class_names),
         "r2": None if np.isnan(r2) else r2,
         "version": signature.version,
-        "digest": digest_of(content),
+        "digest": digest,
+        "noted": digest_of_noted(digest, noted, added),
         "signature": content,
         "norms": sketch.norms,
         "sketch": sketch.vectors,
@@ -232,7 +244,7 @@ def entries_of(table: Any) -> Iterator[Entry]:
     for row in table.select(ENTRY_COLUMNS).to_pylist():
         yield Entry(
             name=row["name"],
-            metadata=Metadata(**{field: row[field] for field in ("architecture", "data", "owner", "date")}),
+            metadata=Metadata(**{field: row[field] for field in METADATA_COLUMNS}),
             added=row["added"],
             classes=row["classes"],
             class_names=_names(row["class_names"]),

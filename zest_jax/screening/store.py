@@ -10,6 +10,7 @@ from zest_jax.screening.entries import ANY, UNKNOWN, Entry, Filter, Metadata, ch
 from zest_jax.screening.lance_files import import_lance, local_folder, now, open_dataset, settle, told
 from zest_jax.screening.layout import (
     ENTRY_COLUMNS,
+    METADATA_COLUMNS,
     SKETCH_COLUMNS,
     Header,
     SketchBatch,
@@ -381,7 +382,7 @@ class Store:
     def _present(self, rows: Mapping[str, dict[str, Any]], given: Mapping[str, Metadata]) -> set[str]:
         """Which of the rows are there already; refuses those that are there with other content."""
         found = set()
-        columns = ["name", "digest", "architecture", "data", "owner", "date"]
+        columns = ["name", "digest", *METADATA_COLUMNS]
         for batch in self.scan(columns, where=_named(list(rows)), rows=1024) if rows else ():
             for stored in batch.to_pylist():
                 name = stored["name"]
@@ -390,7 +391,7 @@ class Store:
                         f"{self.uri} holds another signature under the name {name}; nothing was added: give the new model "
                         "another name, or remove the old one first"
                     )
-                for field in ("architecture", "data", "owner", "date"):
+                for field in METADATA_COLUMNS:
                     wanted = getattr(given[name], field)
                     if wanted not in (None, stored[field]):
                         raise StoreError(

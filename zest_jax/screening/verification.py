@@ -8,7 +8,7 @@ import numpy as np
 
 from zest_jax.errors import StoreError, ZestError
 from zest_jax.screening.entries import Entry
-from zest_jax.screening.layout import ENTRY_COLUMNS, entries_of, signature_of
+from zest_jax.screening.layout import ENTRY_COLUMNS, digest_of_noted, entries_of, signature_of
 from zest_jax.screening.sketch import make_sketch
 from zest_jax.screening.store import Store
 from zest_jax.signature import Signature
@@ -35,8 +35,8 @@ def verify(store: Store) -> Iterator[Problem]:
     """Read every model of a store and check it; yields what is wrong.
 
     Checked are: the signature against its SHA-256 and the store's probe set and settings; the sketch, the name, the classes,
-    their names, R2 and the version of the package against the signature. Architecture, data set, owner and the dates are under
-    no checksum: of these it is checked only that they can be read.
+    their names, R2 and the version of the package against the signature; architecture, data set, owner and dates against a
+    SHA-256 of their own. Checksums find damage, not a forger who computes them anew.
 
     A store without problems yields nothing. Models are read in small groups, and where one cannot be read, one by one.
     """
@@ -68,7 +68,7 @@ def _problems(store: Store, rows: list[int]) -> list[Problem]:
     found: list[Problem] = []
     condition = f"_rowid IN ({', '.join(map(str, rows))})"
     seen = 0
-    for batch in store.scan([*ENTRY_COLUMNS, "signature", "norms", "sketch"], where=condition, rows=len(rows)):
+    for batch in store.scan([*ENTRY_COLUMNS, "noted", "signature", "norms", "sketch"], where=condition, rows=len(rows)):
         seen += len(batch)
         try:
             entries = list(entries_of(batch))
@@ -76,12 +76,19 @@ def _problems(store: Store, rows: list[int]) -> list[Problem]:
             raise StoreError(f"what is noted of it is damaged: {error}") from error
         parts = zip(
             entries,
+            batch["noted"].to_pylist(),
             batch["signature"].to_pylist(),
             batch["norms"].to_pylist(),
             (np.array(sketch.values.to_pylist(), np.float64) for sketch in batch["sketch"]),
             strict=True,
         )
-        for entry, content, norms, vectors in parts:
+        for entry, noted, content, norms, vectors in parts:
+            if digest_of_noted(entry.digest, entry.metadata, entry.added) != noted:
+                found.append(
+                    Problem(
+                        entry.name, "its architecture, data set, owner or dates are not what was noted at its addition"
+                    )
+                )
             try:
                 signature = signature_of(entry.name, content, entry.digest, store.uri)
                 store.header.check(signature, store.uri)
@@ -96,9 +103,11 @@ def _problems(store: Store, rows: list[int]) -> list[Problem]:
             )
             if not same:
                 found.append(Problem(entry.name, "its sketch is not that of its signature, so a search may miss it"))
-            for what, noted, signed in _told_twice(entry, signature):
-                if noted != signed:
-                    found.append(Problem(entry.name, f"{what} noted in the store: {noted}; in its signature: {signed}"))
+            for what, stored, signed in _told_twice(entry, signature):
+                if stored != signed:
+                    found.append(
+                        Problem(entry.name, f"{what} noted in the store: {stored}; in its signature: {signed}")
+                    )
     if seen != len(rows):
         raise StoreError(f"{len(rows) - seen} models of {store.uri} cannot be found")
     return found
