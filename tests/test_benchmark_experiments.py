@@ -220,7 +220,11 @@ class TestVerdicts:
         lines = [
             {"what": "unrelated", **{metric: [0.4, 0.6] for metric in fig5_extraction.METRICS}},
             *(
-                {"what": "distances", **{metric: {first: 0.9, last: end} for metric in fig5_extraction.METRICS}}
+                {
+                    "what": "distances",
+                    "answers": "labels",
+                    **{metric: {first: 0.9, last: end} for metric in fig5_extraction.METRICS},
+                }
                 for end in (0.3, 0.41)
             ),
         ]

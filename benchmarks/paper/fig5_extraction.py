@@ -6,13 +6,16 @@ Claim (section 5.2, Appendix G): the adversary trains the victim's architecture 
 that the victim gives them. The distance falls with the copy's epochs, to 0.80 (CIFAR-10) and 0.60 (CIFAR-100) relative to
 unrelated models, and stays below those at the end; cosine, l1 and l2 agree.
 Models: the victims are those of Figure 2 at the end of their training, one copy each; unrelated are the other victims.
+`small` also has copies from the victim's probabilities, which the paper's figure does not: its verdicts are on labels.
 Expected: the copies are nearer than every unrelated model at the last epoch, and nearer than at their first.
-Hardware and time: `small` 33 minutes on two cores beside other work (2 for a copy alone), after the trainings of Figure 2.
+Hardware and time: `small` 33 minutes for the copies from labels on two cores beside other work (2 for a copy alone), after the
+trainings of Figure 2.
 """
 
 import dataclasses
 import itertools
 import pathlib
+from typing import Literal
 
 import numpy as np
 import tyro
@@ -28,6 +31,8 @@ from zest_jax.training import load_checkpoint
 from zest_jax.training.checkpoints import epoch_folder
 
 METRICS = ("cosine", "l1", "l2")
+Answers = Literal["labels", "probabilities"]
+COLORS: dict[Answers, str] = {"labels": RELATED, "probabilities": "#CC79A7"}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -38,12 +43,14 @@ class Settings:
         training: of the victims; the copies are trained alike.
         copies: how many victims are copied.
         every: epochs of the copy between two points of the curve.
+        answers: what of the victim's answers copies are trained on.
         n_references, n_samples: of the probes.
     """
 
     training: Training
     copies: int = 5
     every: int = 10
+    answers: tuple[Answers, ...] = ("labels",)
     n_references: int = 128
     n_samples: int = 1000
 
@@ -64,27 +71,39 @@ def measure(settings: Settings, pieces: Pieces) -> None:
     data = training.read()
     training.train(pieces, data)
     probes = zest.image_probes(data.inputs, settings.n_references, settings.n_samples)
-    for seed in settings.victims:
-        pieces.do(lambda seed=seed: copied(settings, pieces, data, seed), what="copy", victim=seed)
-    for seed in settings.victims:
-        pieces.do(lambda seed=seed: compared(settings, pieces, probes, seed), what="distances", victim=seed)
+    copies = [(answers, seed) for answers in settings.answers for seed in settings.victims]
+    for answers, seed in copies:
+        pieces.do(
+            lambda answers=answers, seed=seed: copied(settings, pieces, data, answers, seed),
+            what="copy",
+            answers=answers,
+            victim=seed,
+        )
+    for answers, seed in copies:
+        pieces.do(
+            lambda answers=answers, seed=seed: compared(settings, pieces, probes, answers, seed),
+            what="distances",
+            answers=answers,
+            victim=seed,
+        )
     pieces.do(lambda: floor(settings, pieces, probes), what="unrelated")
 
 
-def folder_of_copy(settings: Settings, pieces: Pieces, seed: int) -> pathlib.Path:
-    return (pieces.models / f"{settings.training.name}-copies" / f"of-seed-{seed}").absolute()
+def folder_of_copy(settings: Settings, pieces: Pieces, answers: Answers, seed: int) -> pathlib.Path:
+    kind = "copies" if answers == "labels" else f"copies-{answers}"
+    return (pieces.models / f"{settings.training.name}-{kind}" / f"of-seed-{seed}").absolute()
 
 
-def copied(settings: Settings, pieces: Pieces, data: Dataset, seed: int) -> Line:
+def copied(settings: Settings, pieces: Pieces, data: Dataset, answers: Answers, seed: int) -> Line:
     training = settings.training
     victim = load_checkpoint(training.checkpoint(pieces, seed, training.epochs))
     made = extract(
         victim,
         data,
         training.recipe,
-        answers="labels",
+        answers=answers,
         seed=1000 + seed,
-        folder=folder_of_copy(settings, pieces, seed),
+        folder=folder_of_copy(settings, pieces, answers, seed),
         test=training.read("test"),
         save_every=1,
         progress=True,
@@ -92,8 +111,8 @@ def copied(settings: Settings, pieces: Pieces, data: Dataset, seed: int) -> Line
     return {"accuracy": made.checkpoint.info.accuracy}
 
 
-def compared(settings: Settings, pieces: Pieces, probes: zest.ProbeSet, seed: int) -> Line:
-    training, folder = settings.training, folder_of_copy(settings, pieces, seed)
+def compared(settings: Settings, pieces: Pieces, probes: zest.ProbeSet, answers: Answers, seed: int) -> Line:
+    training, folder = settings.training, folder_of_copy(settings, pieces, answers, seed)
     last = training.checkpoint(pieces, seed, training.epochs)
     victim, *copies = signatures(pieces, probes, [last, *(epoch_folder(folder, epoch) for epoch in settings.epochs)])
     return {
@@ -117,13 +136,14 @@ def floor(settings: Settings, pieces: Pieces, probes: zest.ProbeSet) -> Line:
 def judge(settings: Settings, lines: list[Line]) -> dict[str, Verdict]:
     first, last = str(settings.epochs[0]), str(settings.epochs[-1])
     (unrelated,) = (line for line in lines if line["what"] == "unrelated")
-    curves = [line for line in lines if line["what"] == "distances"]
     found = {}
-    for metric in METRICS:
+    for answers, metric in itertools.product(settings.answers, METRICS):
+        curves = curves_of(lines, answers)
         begin, end = (np.array([line[metric][epoch] for line in curves]) for epoch in (first, last))
         low, mean = min(unrelated[metric]), float(np.mean(unrelated[metric]))
         relative = end / mean
-        found[f"extraction is seen ({metric})"] = Verdict(
+        about = metric if answers == "labels" else f"{metric}, copies from {answers}"
+        found[f"extraction is seen ({about})"] = Verdict(
             holds=bool((end < low).all() and (end < begin).all()),
             text=f"relative distance {relative.mean():.3f} (+-{relative.std():.3f}) at the last epoch, "
             f"{(begin / mean).mean():.3f} after epoch {first}; nearest unrelated {low / mean:.3f}",
@@ -132,14 +152,19 @@ def judge(settings: Settings, lines: list[Line]) -> dict[str, Verdict]:
     return found
 
 
+def curves_of(lines: list[Line], answers: Answers) -> list[Line]:
+    return [line for line in lines if line["what"] == "distances" and line["answers"] == answers]
+
+
 def draw(settings: Settings, lines: list[Line]) -> dict[str, Figure]:
     (unrelated,) = (line for line in lines if line["what"] == "unrelated")
-    curves = [line for line in lines if line["what"] == "distances"]
     figure = Figure(figsize=(13, 3.8), dpi=130, layout="constrained")
     panels = figure.subplots(1, 3)
     for panel, metric in zip(panels, METRICS, strict=True):
-        values = np.array([[line[metric][str(epoch)] for epoch in settings.epochs] for line in curves])
-        band(panel, settings.epochs, values, color=RELATED, label="victim and copy")
+        for answers in settings.answers:
+            curves = curves_of(lines, answers)
+            values = np.array([[line[metric][str(epoch)] for epoch in settings.epochs] for line in curves])
+            band(panel, settings.epochs, values, color=COLORS[answers], label=f"victim and copy from {answers}")
         others = np.array(unrelated[metric])
         panel.axhline(others.mean(), color=UNRELATED, label="unrelated, at the end")
         panel.axhspan(others.min(), others.max(), color=UNRELATED, alpha=0.2, linewidth=0)
@@ -155,7 +180,9 @@ EXPERIMENT = Experiment(
     paper="relative distance at the end 0.80 (CIFAR-10), 0.60 (CIFAR-100); below unrelated",
     settings={
         "smoke": Settings(training=base("smoke"), copies=2, every=4, n_references=2, n_samples=60),
-        "small": Settings(training=base("small"), copies=3, n_references=16, n_samples=200),
+        "small": Settings(
+            training=base("small"), copies=3, answers=("labels", "probabilities"), n_references=16, n_samples=200
+        ),
         "paper": Settings(training=base("paper")),
     },
     measure=measure,

@@ -11,8 +11,10 @@ noises differ by one percent, so that the tenth and the eleventh nearest are har
 Measured: additions, in groups and one at a time; searches within a process and through the command line (which starts Python),
 with the largest memory of the latter; recall@10, the share of the ten nearest models by exact distances to all that are among the
 candidates of the sketch stage, hence found, and that are among the ten nearest by sketches alone; the sketch stage in NumPy
-(ours), in JAX, and by Lance's index of multivectors, side by side; distances of all pairs of 1,000 models with greedy alignment.
-Bars, on two cores: search <= 2 s, recall >= 0.99, all pairs <= 60 s, >= 100 additions/s, <= 2 GiB. Takes about ten minutes.
+(ours), in JAX, and by Lance's index of multivectors, side by side; distances of all pairs of 1,000 models with greedy alignment;
+and how time and memory of a search grow with the store, up to 50,000 models, from which `benchmarks/speed/sizing.py` computes
+what larger ones need. Bars, on two cores: search <= 2 s, recall >= 0.99, all pairs <= 60 s, >= 100 additions/s, <= 2 GiB. Takes
+about fifteen minutes, and 6 GB on disk.
 Beside the seconds that pass stand those that processors work, of both cores together, which other work on the machine disturbs
 less.
 """
@@ -42,6 +44,8 @@ from zest_jax.signature import Signature
 GROUP = 256
 # Models added one at a time.
 SINGLE = 50
+# Models in the smallest store whose searches are timed.
+SMALLEST = 1000
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -58,6 +62,8 @@ class Options:
     """The real ones first."""
     repeats: int = 5
     """Searches through the command line."""
+    largest: int = 50_000
+    """Models up to which the store grows in the end, to see how a search does."""
     index: bool = True
     """Build Lance's index too."""
     seed: int = 0
@@ -98,7 +104,8 @@ def main(options: Options) -> None:
         result["all pairs"] = {"models": len(entries), **clock.read()}
         print("all pairs", result["all pairs"], flush=True)
         result["sketch stage, seconds"] = sketch_stages(store, suspects, exact, index=options.index)
-    for name in ("additions", "search", "recall", "sketch stage, seconds", "all pairs"):
+        result["growth"] = growth(store, real, suspects, rng, options)
+    for name in ("additions", "search", "recall", "sketch stage, seconds", "all pairs", "growth"):
         print(name, result[name], flush=True)
     write("speed/screen", result, options.output)
 
@@ -219,6 +226,52 @@ def searches(
         "recall@10, lowest": min(among),
         "recall@10 of sketches alone": round(statistics.mean(alone), 4),
     }
+
+
+def growth(
+    store: Store, real: list[Signature], suspects: list[Signature], rng: np.random.Generator, options: Options
+) -> list[dict[str, float]]:
+    """Searches in stores of growing size: older versions of this one, itself, and more models added to it."""
+    parts: dict[int, Store] = {}
+    for version in store.versions():
+        older = Store.open(store.uri, version=version.number)
+        if len(older) >= SMALLEST and len(older) >= 2 * max(parts, default=0):
+            parts[len(older)] = older
+    sizes = [len(store)]
+    while sizes[-1] < options.largest:
+        sizes.append(min(options.largest, round(2.24 * sizes[-1])))
+    parts = {size: part for size, part in parts.items() if size < 0.75 * sizes[0]}
+    found = []
+    with tempfile.TemporaryDirectory() as folder:
+        path = pathlib.Path(folder) / "suspect.sig"
+        suspects[0].save(path)
+        for size, part in [*parts.items(), *((size, None) for size in sizes)]:
+            group: list[Signature] = []
+            for i in range(len(store), size if part is None else 0):
+                group.append(disturbed(real, rng, f"more-{i:06}"))
+                if len(group) == GROUP or i + 1 == size:
+                    store.add(group)
+                    group = []
+            searched = part or store
+            screen(suspects[0], searched)
+            took = []
+            for suspect in suspects[:8]:
+                clock = Clock()
+                screen(suspect, searched)
+                took.append(clock.read())
+            command_line = run_command(
+                "screen", str(path), "--store", store.uri, *(("--version", str(part.version)) if part else ())
+            )
+            found.append(
+                {
+                    "models": size,
+                    "seconds in a process, median": statistics.median(each["seconds"] for each in took),
+                    "seconds through the command line": command_line["seconds"],
+                    "memory through the command line, MiB": command_line["MiB"],
+                }
+            )
+            print(found[-1], flush=True)
+    return found
 
 
 def run_command(*arguments: str) -> dict[str, float]:
