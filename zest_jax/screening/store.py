@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from zest_jax.errors import StoreError
+from zest_jax.screening.additions import PATIENCE, Added, already_there, insert
 from zest_jax.screening.entries import ANY, UNKNOWN, Entry, Filter, Metadata, check_text, quoted
 from zest_jax.screening.lance_files import import_lance, local_folder, now, open_dataset, settle, told
 from zest_jax.screening.layout import (
@@ -25,23 +26,9 @@ from zest_jax.signature import Signature
 
 # Another writer's name clashing anew at every try would need this many writers of the same names.
 TRIES = 10
-# How long a writer waits for others.
-PATIENCE = dt.timedelta(minutes=5)
 # Bytes of sketches, and signatures, that a reader holds at a time.
 SKETCH_BYTES = 16 * 2**20
 SIGNATURE_BYTES = 32 * 2**20
-
-
-class Added(NamedTuple):
-    """What `Store.add` did.
-
-    Attributes:
-        added: names of the models that are new.
-        present: names of those that were there already, with the same signature.
-    """
-
-    added: tuple[str, ...]
-    present: tuple[str, ...]
 
 
 class Removed(NamedTuple):
@@ -234,9 +221,15 @@ class Store:
         given = dict(zip(names, each, strict=True))
         for _ in range(TRIES):
             self._dataset = self.latest()._dataset
-            present = self._present(rows, given)
+            columns = ["name", "digest", *METADATA_COLUMNS]
+            batches = self.scan(columns, where=_named(list(rows)), rows=1024) if rows else ()
+            present = already_there(batches, rows, given, self.uri)
             new = {name: row for name, row in rows.items() if name not in present}
-            if not new or self._insert(list(new.values())):
+            since = now()
+            if not new or insert(self._dataset, table_of(list(new.values()), self.header), self.uri):
+                if new:
+                    self._settle(since)
+                    self._dataset = self.latest()._dataset
                 return Added(tuple(new), tuple(name for name in names if name in present))
         raise StoreError(
             f"cannot add to {self.uri}: other writers added the same names {TRIES} times in a row; do it again"
@@ -356,50 +349,6 @@ class Store:
         """The largest number of classes of a model."""
         with told(self.uri, "read"):
             return int(self._dataset.to_table(columns=["classes"])["classes"].to_numpy().max(initial=1))
-
-    def _insert(self, rows: list[dict[str, Any]]) -> bool:
-        """Add rows, or return False where another writer added one of the names meanwhile."""
-        since = now()
-        table = table_of(rows, self.header)
-        try:
-            with told(self.uri, "add to"):
-                (
-                    self._dataset.merge_insert("name")
-                    .when_matched_fail()
-                    .when_not_matched_insert_all()
-                    .conflict_retries(50)
-                    .retry_timeout(PATIENCE)
-                    .execute(table)
-                )
-        except StoreError as error:
-            if "found matching row" in str(error.__cause__):
-                return False
-            raise
-        self._settle(since)
-        self._dataset = self.latest()._dataset
-        return True
-
-    def _present(self, rows: Mapping[str, dict[str, Any]], given: Mapping[str, Metadata]) -> set[str]:
-        """Which of the rows are there already; refuses those that are there with other content."""
-        found = set()
-        columns = ["name", "digest", *METADATA_COLUMNS]
-        for batch in self.scan(columns, where=_named(list(rows)), rows=1024) if rows else ():
-            for stored in batch.to_pylist():
-                name = stored["name"]
-                if stored["digest"] != rows[name]["digest"]:
-                    raise StoreError(
-                        f"{self.uri} holds another signature under the name {name}; nothing was added: give the new model "
-                        "another name, or remove the old one first"
-                    )
-                for field in METADATA_COLUMNS:
-                    wanted = getattr(given[name], field)
-                    if wanted not in (None, stored[field]):
-                        raise StoreError(
-                            f"{self.uri} holds {name} already, with {field} {stored[field]} instead of {wanted}; nothing was "
-                            "added: remove it first to note something else of it"
-                        )
-                found.add(name)
-        return found
 
     def _rows_of(self, names: Sequence[str]) -> dict[str, int]:
         """Where named models are."""
