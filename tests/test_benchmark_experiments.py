@@ -55,6 +55,21 @@ class TestPieces:
         assert "the settings of fig (smoke) have changed" in capsys.readouterr().err
         assert pieces({"settings": {"size": 4}}).lines == []
 
+    def test_what_was_measured_stays_where_settings_only_grow(self, pieces, capsys, tmp_path):
+        def settings(budgets, size=3):
+            return {"settings": {"budgets": budgets, "size": size}}
+
+        pieces(settings([1, 2])).do(lambda: {"value": 1}, budget=1)
+        (tmp_path / "fig" / "smoke" / "result.json").write_text("{}")
+        grown = pieces(settings([1, 2, 3]), grows=("budgets",))
+        assert [line["budget"] for line in grown.lines] == [1]
+        assert not (tmp_path / "fig" / "smoke" / "result.json").exists()
+        assert [line["budget"] for line in pieces(settings([1, 2, 3])).lines] == [1]
+        assert "anew" not in capsys.readouterr().err
+        for other in (settings([2, 3]), settings([1, 2, 3, 4], size=4)):
+            assert pieces(other, grows=("budgets",)).lines == []
+            pieces(settings([1, 2, 3])).do(lambda: {"value": 1}, budget=1)
+
     def test_results_of_other_settings_go(self, pieces, tmp_path):
         pieces()
         (tmp_path / "fig" / "smoke" / "result.json").write_text("{}")

@@ -56,6 +56,8 @@ class Experiment:
         judge: from all lines to verdicts, by what they are about.
         draw: from all lines to figures, by file name.
         packages: whose versions are noted.
+        grows: settings that hold sequences whose entries are measured apart: where some are added, what was measured of the others
+            stays.
     """
 
     name: str
@@ -67,6 +69,7 @@ class Experiment:
     judge: Callable[[Any, list[Line]], Mapping[str, Verdict]]
     draw: Callable[[Any, list[Line]], Mapping[str, Figure]]
     packages: Sequence[str] = ("flax", "optax")
+    grows: Sequence[str] = ()
 
 
 class OutOfTimeError(Exception):
@@ -84,18 +87,27 @@ class Pieces:
     """
 
     def __init__(
-        self, folder: pathlib.Path, models: pathlib.Path, preset: Preset, config: Line, *, until: float | None = None
+        self,
+        folder: pathlib.Path,
+        models: pathlib.Path,
+        preset: Preset,
+        config: Line,
+        *,
+        until: float | None = None,
+        grows: Sequence[str] = (),
     ) -> None:
         self.folder, self.models, self.preset, self.until = folder, models, preset, until
         self._path = folder / "lines.jsonl"
         folder.mkdir(parents=True, exist_ok=True)
         stored = folder / "config.json"
         before = json.loads(stored.read_text(encoding="utf-8"))["settings"] if stored.exists() else None
-        if before != json.loads(json.dumps(config["settings"])):
-            # Lines and results of other settings say nothing about these.
-            if self._path.exists():
-                note(f"the settings of {folder.parent.name} ({preset}) have changed: it is measured anew")
-            self._path.unlink(missing_ok=True)
+        now = json.loads(json.dumps(config["settings"]))
+        if before != now:
+            # Lines of other settings say nothing about these, and a result is that of all lines.
+            if before is None or not _grown(before, now, grows):
+                if self._path.exists():
+                    note(f"the settings of {folder.parent.name} ({preset}) have changed: it is measured anew")
+                self._path.unlink(missing_ok=True)
             (folder / "result.json").unlink(missing_ok=True)
             with atomic_write(stored) as file:
                 file.write((json.dumps(config, indent=2) + "\n").encode())
@@ -153,6 +165,16 @@ class Pieces:
             file.write("".join(json.dumps(line) + "\n" for line in self.lines).encode())
 
 
+def _grown(before: Line, now: Line, grows: Sequence[str]) -> bool:
+    """Whether settings differ only in having more entries where they may grow."""
+    if before.keys() != now.keys():
+        return False
+    return all(
+        before[name] == value or (name in grows and all(entry in value for entry in before[name]))
+        for name, value in now.items()
+    )
+
+
 @functools.cache
 def _here() -> str:
     """Device and commit, in a few words."""
@@ -190,7 +212,9 @@ def run(experiment: Experiment, options: Options, *, until: float | None = None)
         "settings": as_json(settings),
     }
     until = options.deadline() if until is None else until
-    pieces = Pieces(folder, options.models / options.preset, options.preset, config, until=until)
+    pieces = Pieces(
+        folder, options.models / options.preset, options.preset, config, until=until, grows=experiment.grows
+    )
     before = len(pieces.lines)
     try:
         experiment.measure(settings, pieces)
