@@ -55,9 +55,10 @@ class Experiment:
         measure: measures what is missing; gets settings and `Pieces`.
         judge: from all lines to verdicts, by what they are about.
         draw: from all lines to figures, by file name.
+        tried: what was tried where an ordering does not hold, in a sentence or two.
         packages: whose versions are noted.
-        grows: settings that hold sequences whose entries are measured apart: where some are added, what was measured of the others
-            stays.
+        grows: settings that hold sequences whose entries are measured apart: where some are added, what was measured of the
+            others stays.
     """
 
     name: str
@@ -68,6 +69,7 @@ class Experiment:
     measure: Callable[[Any, "Pieces"], None]
     judge: Callable[[Any, list[Line]], Mapping[str, Verdict]]
     draw: Callable[[Any, list[Line]], Mapping[str, Figure]]
+    tried: str = ""
     packages: Sequence[str] = ("flax", "optax")
     grows: Sequence[str] = ()
 
