@@ -15,6 +15,7 @@ import tyro
 from zest_jax.cli.compare import Compare
 from zest_jax.cli.console import in_words_of_the_command_line, note, tidy_warnings
 from zest_jax.cli.distance import Distance
+from zest_jax.cli.doctor import Doctor
 from zest_jax.cli.export import Export
 from zest_jax.cli.files import UsageError
 from zest_jax.cli.paper import Paper
@@ -71,6 +72,7 @@ Command = (
     | Annotated[Store, tyro.conf.subcommand("store")]
     | Annotated[Screen, tyro.conf.subcommand("screen")]
     | Annotated[Paper, tyro.conf.subcommand("paper")]
+    | Annotated[Doctor, tyro.conf.subcommand("doctor")]
 )
 _STYLE = (tyro.conf.OmitSubcommandPrefixes, tyro.conf.OmitArgPrefixes, tyro.conf.FlagCreatePairsOff)
 
