@@ -37,7 +37,7 @@ def page(experiments: Sequence[Experiment], results: pathlib.Path, folder: pathl
             parts.append(f"Not measured yet: `python -m benchmarks.paper.{experiment.name} --preset small`.\n")
         parts += [section(results / experiment.name / preset, preset, folder) for preset in there]
         if experiment.tried:
-            parts.append(f"Where it does not hold: {experiment.tried}\n")
+            parts.append(f"Tried where it does not hold: {experiment.tried}\n")
     return "\n".join(parts)
 
 
