@@ -185,8 +185,8 @@ EXPERIMENT = Experiment(
         ),
         "paper": Settings(training=base("paper")),
     },
-    tried="copies from the victim's probabilities on the same images come below every unrelated model, in all three metrics, as the "
-    "paper has it. The paper says labels, and its tables' stolen models learn from outputs.",
+    tried="copies from the victim's probabilities on the same images come below every unrelated model, in all three metrics, "
+    "as the paper has it. The paper says labels, and its tables' stolen models learn from outputs.",
     measure=measure,
     judge=judge,
     draw=draw,
