@@ -27,9 +27,9 @@ class ReferenceDistances(NamedTuple):
 def reference_distances(a: Signature, b: Signature, matched: Alignment) -> ReferenceDistances:
     """Take the cosine distance of two models apart, reference by reference.
 
-    With x and y the weights of all references, d = 1 - <x, y> / (|x| |y|) is half of |x / |x| - y / |y||^2, a sum over references
-    of what is never negative: that is their share. A reference at which both models have large weights adds more than one at which
-    both have small ones, however far apart they are there.
+    With x and y the weights of all references, d = 1 - <x, y> / (|x| |y|) is half of |x / |x| - y / |y||^2, a sum over
+    references of what is never negative: that is their share. One at which both models have large weights adds more than one
+    at which both have small ones, however far apart they are there.
 
     Args:
         a, b: signatures of the same probe set, fitted with the same settings.

@@ -74,7 +74,7 @@ def test_planted_families_are_found_and_stand_together(planted):
 
 def test_neighbours_in_the_order_are_nearer_than_in_scipys_own(planted):
     def length(order) -> float:
-        return sum(distances[a, b] for a, b in itertools.pairwise(order))
+        return sum(float(distances[a, b]) for a, b in itertools.pairwise(order))
 
     distances = random_table(40)
     plain = np.asarray(linkage(squareform(distances), method="average"))

@@ -10,13 +10,14 @@ from tyro.conf import Positional, arg
 
 from zest_jax.cli.console import note, print_json, result_console
 from zest_jax.cli.distance import number, warn_of_poor_fits
-from zest_jax.cli.files import UsageError, check_model, kind_of, read_probes, read_signature
+from zest_jax.cli.files import UsageError, check_model, check_output, kind_of, read_probes, read_signature
 from zest_jax.cli.options import OFF, Common, ModelOptions, SolveOptions
 from zest_jax.cli.store import WIDEST_NAME, FilterOptions, as_json
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from zest_jax.report.mapped import Mapped
     from zest_jax.screening import Among, Findings, Store
     from zest_jax.signature import Signature
 
@@ -61,6 +62,15 @@ class Screen(Common):
     distances, among themselves and to the suspect, are the yardstick of a verdict on the nearest model; twenty such models
     are enough for a store of ten, ninety for two hundred."""
 
+    figure: Annotated[Path | None, arg(metavar="FILE", help_behavior_hint="(default: none)")] = None
+    """Draw the heat map and the family tree of the suspect and its nearest models, or of all models, to a file
+    (.png, .pdf or .svg)."""
+
+    threshold: Annotated[
+        float | None, arg(metavar="DISTANCE", help_behavior_hint="(default: half the median; without a suspect)")
+    ] = None
+    """Distance below which models are drawn as a family."""
+
     version: Annotated[int | None, arg(metavar="N", help_behavior_hint="(default: the newest)")] = None
     """Search the store as it was at this version."""
 
@@ -78,6 +88,10 @@ class Screen(Common):
             raise UsageError("--json and --csv contradict each other; choose one")
         if self.top < 1:
             raise UsageError(f"--top is {self.top}; give at least 1")
+        if self.threshold is not None and (self.figure is None or self.suspect is not None):
+            raise UsageError("--threshold goes with a --figure of all models; leave the threshold out, or the suspect")
+        if self.figure is not None:
+            check_output(self.figure)
         from zest_jax.screening import Store
 
         store = Store.open(self.store, version=self.version)
@@ -104,6 +118,10 @@ class Screen(Common):
         found = investigate(suspect, store, where=self.where.filter(), settings=settings, unrelated=known)
         for text in remarks(found, self.align):
             note(text)
+        if self.figure is not None:
+            from zest_jax.report.mapped import map_nearest
+
+            draw(map_nearest(found), self.figure)
         rows = [
             {
                 **as_json(near.entry),
@@ -145,6 +163,10 @@ class Screen(Common):
         found = compare_all(store, where=self.where.filter(), align=self.align, top=top)
         for text in remarks_among(found):
             note(text)
+        if self.figure is not None:
+            from zest_jax.report.mapped import map_all
+
+            draw(map_all(found, threshold=self.threshold), self.figure)
         pairs = [pair._asdict() for pair in found.pairs]
         if self.json:
             models = [as_json(entry) for entry in found.entries]
@@ -212,6 +234,14 @@ def remarks(found: "Findings", wanted: str) -> list[str]:
     if found.yardstick is not None and found.judgement is None:
         said.append(f"no verdict: {found.no_judgement}")
     return said
+
+
+def draw(mapped: "Mapped", path: Path) -> None:
+    """Draw heat map and family tree, and say so."""
+    from zest_jax.report import clustered_figure
+
+    clustered_figure(mapped.distances, mapped.labels, **mapped.style, path=path)
+    note(f"drew {path}" + (f". {mapped.left_out}" if mapped.left_out else ""))
 
 
 def remarks_among(found: "Among") -> list[str]:
