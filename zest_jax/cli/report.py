@@ -127,7 +127,7 @@ class Report(Common):
 
             return Store.open(self.store, version=self.version), self.store
         signatures = [read_signature(path) for path in self.models]
-        return signatures, f"{len(signatures)} signature{'' if len(signatures) == 1 else 's'}"
+        return signatures, "the signatures given"
 
     def _suspect(self, models: "Models", name: str, made: dt.date) -> "Page":
         from zest_jax.progress import progress_bar
@@ -142,9 +142,9 @@ class Report(Common):
         for text in remarks(found, self.align):
             note(text)
         warn_of_poor_fits([suspect.label], [suspect])
-        files = {suspect.label: _sha256(Path(self.suspect))}
+        files = {}
         if not isinstance(models, Store):
-            files = {each.label: _sha256(path) for each, path in zip(models, self.models, strict=True)} | files
+            files = {each.label: _sha256(path) for each, path in zip(models, self.models, strict=True)}
         total = pictures_of(found, self.references)
         with progress_bar("drawing", total, unit="pictures", show=self.progress) as update:
             page = suspect_page(
@@ -153,6 +153,7 @@ class Report(Common):
                 made=made,
                 probes=probes,
                 references=self.references,
+                suspect_file=_sha256(Path(self.suspect)),
                 files=files,
                 progress=lambda done: update(min(done, total)),
             )

@@ -270,10 +270,7 @@ def _draw_tree(
             colour_of.update(dict.fromkeys(members, colour))
             # Beside the leaves, since the branches of copies are too short to be seen.
             ends = row[members[0]] - 0.38, row[members[-1]] + 0.38
-            beside = axes.get_yaxis_transform()
-            axes.plot(
-                [BESIDE] * 2, ends, color=colour, linewidth=3, solid_capstyle="butt", clip_on=False, transform=beside
-            )
+            axes.plot([beside] * 2, ends, transform=axes.get_yaxis_transform(), color=colour, **BESIDE_LEAVES)
     # Of each group: where it lies, at which distance it was joined, and one of its models.
     groups = [(float(row[model]), 0.0, model) for model in range(n)]
     branches, colours = [], []

@@ -43,7 +43,7 @@ def map_nearest(found: Findings, signatures: list[Signature] | None = None) -> M
     near = load_models(found.models, names) if signatures is None else signatures[:MOST_NEAREST]
     distances = distances_among([found.suspect, *near], align=found.align)
     labels = [f"{found.suspect.label} (suspect)", *names]
-    line = None if found.yardstick is None else (found.yardstick, "mean of unrelated pairs")
+    line = None if found.yardstick is None else (found.yardstick, "unrelated on average")
     nearest = "the nearest model" if len(near) == 1 else f"the {len(near)} models nearest to it"
     left_out = None
     if len(near) < found.compared:

@@ -74,7 +74,7 @@ class Column:
     """A column of a table: its name, and what its cells are."""
 
     name: str
-    kind: Literal["text", "number", "code"] = "text"
+    kind: Literal["text", "number", "date", "code"] = "text"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

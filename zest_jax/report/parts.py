@@ -73,7 +73,10 @@ def fit_section(signatures: Sequence[Signature], names: Sequence[str]) -> Sectio
         columns=(Column(name="Model"), *(Column(name=n, kind=NUMBER) for n in ("Over all", "10%", "Median", "90%"))),
         rows=tuple(rows),
     )
-    note = "10%, median and 90%: that share of the references has a lower R² than this."
+    note = (
+        "10%, median and 90%: that share of the references has a lower R² than this. Below 0 a fit is worse than a constant "
+        "would be, which fits without an intercept can be."
+    )
     return Section(name="fit", heading="Fit quality", warnings=warnings, tables=(table,), notes=(note,))
 
 
@@ -110,7 +113,8 @@ def metadata_columns(entries: Sequence[Entry]) -> tuple[list[Column], list[list[
         if any(getattr(entry.metadata, name) is not None for entry in entries)
     ]
     rows = [[str(getattr(entry.metadata, name) or "-") for name in fields] for entry in entries]
-    return [Column(name=name.capitalize()) for name in fields], rows
+    columns = [Column(name=name.capitalize(), kind="date" if name == "date" else "text") for name in fields]
+    return columns, rows
 
 
 def flattened(settings: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
@@ -128,15 +132,15 @@ def flattened(settings: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
     return found
 
 
-def decimals(value: float | None, digits: int = 3) -> str:
-    """A number as text, or a dash.
+def decimals(value: float | None, digits: int = 4) -> str:
+    """A number as text, with a real minus, or a dash.
 
-    >>> decimals(0.12345), decimals(None), decimals(0.00042)
-    ('0.123', '-', '0.0004')
+    >>> decimals(0.12345), decimals(-0.5, 2), decimals(None)
+    ('0.1235', '−0.50', '-')
     """
     if value is None or math.isnan(value):
         return "-"
-    return f"{value:.{digits}f}" if value == 0 or abs(value) >= 10.0**-digits or digits < 3 else f"{value:.1g}"
+    return f"{value:.{digits}f}".replace("-", "−")
 
 
 def counted(n: int, one: str, many: str | None = None) -> str:

@@ -6,18 +6,17 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from zest_jax.alignment import Alignment
-from zest_jax.data.known import Modality
 from zest_jax.errors import ProbeMismatchError
 from zest_jax.evidence import ReferenceDistances, shown_class, spread_over
 from zest_jax.report.drawing import folded
 from zest_jax.report.figures import signature_figure
 from zest_jax.report.page import Picture, Section, png_of
-from zest_jax.signature import Signature
+from zest_jax.signature import POOR_R2, Signature
 
 if TYPE_CHECKING:  # probe sets need JAX, whose import takes a second
     from zest_jax.probes import ProbeSet
 
-NOUNS: dict[Modality, str] = {"image": "photograph", "text": "text", "audio": "sound"}
+NOUNS: dict[str, str] = {"image": "photograph", "text": "text", "audio": "sound"}
 # Letters of a name over a panel, and of a class.
 LONGEST_NAME, LONGEST_CLASS = 60, 40
 
@@ -65,11 +64,19 @@ def choose(a: Signature, b: Signature, apart: ReferenceDistances, probes: "Probe
             f"{a.label} was signed with probe set {a.probe_hash[:16]}, and {probes.hash[:16]} was given; pass the probe set that "
             "the model was signed with"
         )
-    chosen = spread_over(apart.distances, references)
+    fitted = np.array([min(local_r2(a, i), local_r2(b, i)) >= POOR_R2 for i in range(total)])
+    # Weights that explain nothing show nothing, however well they agree.
+    enough = int((fitted & ~np.isnan(apart.distances)).sum()) >= references
+    chosen = spread_over(np.where(fitted, apart.distances, np.nan) if enough else apart.distances, references)
     found = [Content(i, probes.references[i], probes.segments[i], probes.rate) for i in chosen]
     ranks = "from the one where the two models agree most to the one where they agree least, at even ranks between"
     few = {1: "the one where the two models agree as well as at half of the others"}
-    return Shown(found, f"Of {total} references {len(found)} are drawn: {few.get(len(found), ranks)}.")
+    of = f"Of {total} references"
+    if enough and not fitted.all():
+        few_fitted = f"Of {total} references {int(fitted.sum())} are explained by the linear fits of both models"
+        of = f"{few_fitted} (R² of {POOR_R2} or more). Of these"
+    drawn = "1 is" if len(found) == 1 else f"{len(found)} are"
+    return Shown(found, f"{of} {drawn} drawn: {few.get(len(found), ranks)}.")
 
 
 def reference_part(
@@ -107,9 +114,9 @@ def reference_part(
     if np.isnan(local):
         parts.append("One of the models has no weights here, so there is no distance.")
     else:
-        parts.append(f"Over all classes the distance here is {local:.3f}, the {_ordinal(rank)} smallest of {defined}.")
+        parts.append(f"Over all classes the distance here is {local:.4f}, the {_ordinal(rank)} smallest of {defined}.")
     parts.append(f"R² of the fits: {_r2(a, i)} and {_r2(b, i)}.")
-    noun = NOUNS[a.settings.get("modality", "image")]
+    noun = NOUNS.get(str(a.settings.get("modality", "image")), "reference")
     picture = Picture(
         name=f"reference-{i}",
         png=png_of(figure),
@@ -136,7 +143,7 @@ def local_r2(signature: Signature, reference: int) -> float:
 
 def _r2(signature: Signature, reference: int) -> str:
     value = local_r2(signature, reference)
-    return "none, as nothing varies" if np.isnan(value) else f"{value:.2f}"
+    return "none, as nothing varies" if np.isnan(value) else f"{value:.2f}".replace("-", "−")
 
 
 def _short(name: str, most: int) -> str:

@@ -23,7 +23,7 @@ from zest_jax.report.parts import (
     metadata_columns,
 )
 from zest_jax.report.references import choose, local_r2, reference_part
-from zest_jax.screening import Findings, Near, Store, load_models
+from zest_jax.screening import Findings, Near, load_models
 from zest_jax.screening.exact import alignment_of
 from zest_jax.screening.layout import entry_of
 from zest_jax.signature import Signature
@@ -48,6 +48,7 @@ def suspect_page(
     made: dt.date,
     probes: "ProbeSet | None" = None,
     references: int = 4,
+    suspect_file: str | None = None,
     files: Mapping[str, str] | None = None,
     progress: Callable[[int], None] = lambda _: None,
 ) -> Page:
@@ -59,7 +60,8 @@ def suspect_page(
         made: the day that the page gives as its own.
         probes: the probe set, for drawing any reference; None draws what the signatures keep.
         references: how many are drawn, at least 1.
-        files: SHA-256 of the files that signatures were read from, by label.
+        suspect_file: SHA-256 of the file that the suspect's signature was read from.
+        files: the same of the models, by label, where they are in no store.
         progress: called with the number of pictures drawn, of `pictures_of(found, references)`.
 
     Raises:
@@ -107,7 +109,7 @@ def suspect_page(
             evidence,
             distances,
             fit_section([suspect, model], [f"{suspect.label} (suspect)", f"{model.label} (nearest)"]),
-            _settings_section(found, nearest, model, matched, name, files or {}),
+            _settings_section(found, nearest, model, matched, name, (suspect_file, (files or {}).get(model.label))),
             Section(name="reading", heading="How to read this, and its limits", paragraphs=HOW_TO_READ),
         ),
         made=made,
@@ -265,12 +267,21 @@ def _reference_section(
         "small ones."
     )
     return Section(
-        name="distances", heading="Where the distance comes from", pictures=(picture,), tables=(table,), notes=(note,)
+        name="distances",
+        heading="Where the distance comes from",
+        pictures=(picture,),
+        tables=(table,) if rows else (),
+        notes=(note,),
     )
 
 
 def _settings_section(
-    found: Findings, nearest: Near, model: Signature, matched: Alignment, name: str, files: Mapping[str, str]
+    found: Findings,
+    nearest: Near,
+    model: Signature,
+    matched: Alignment,
+    name: str,
+    files: tuple[str | None, str | None],
 ) -> Section:
     suspect = found.suspect
     rows = comparison_rows(found, name, suspect.probe_hash, __version__)
@@ -279,7 +290,7 @@ def _settings_section(
         ("Classes of suspect and nearest matched", WAYS.get(matched.method, matched.method)),
     ]
     settings = []
-    for signature, entry in ((suspect, entry_of(suspect)), (model, nearest.entry)):
+    for signature, entry, file in zip((suspect, model), (entry_of(suspect), nearest.entry), files, strict=True):
         told = {
             "signature (SHA-256, as in a store)": entry.digest,
             "signed by": f"zest_jax {signature.version}",
@@ -288,8 +299,8 @@ def _settings_section(
             "weights per class": str(len(signature.weights)),
             **flattened(signature.settings),
         }
-        if signature.label in files and (signature is suspect or not isinstance(found.models, Store)):
-            told = {"file of the signature (SHA-256)": files[signature.label], **told}
+        if file is not None:
+            told = {"file of the signature (SHA-256)": file, **told}
         settings.append(told)
     keys = dict.fromkeys([*settings[0], *settings[1]])
     table = Table(

@@ -170,7 +170,7 @@ def _models_section(found: Among) -> Section:
     if poor:
         listed = ", ".join(poor[:10]) + (", ..." if len(poor) > 10 else "")
         warnings = (
-            f"linear explanations hardly fit {counted(len(poor), 'model')} (R² below {POOR_R2}): {listed}; these distances say little.",
+            f"linear explanations hardly fit {counted(len(poor), 'model')}: {listed}. Their distances say little.",
         )
     columns = (
         Column(name="Model"),
