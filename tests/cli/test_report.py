@@ -11,9 +11,16 @@ import pytest
 from PIL import Image
 
 import zest_jax as zj
+from tests.report.making import undraw
 
 pytest.importorskip("jinja2")
 pytest.importorskip("lance")
+
+
+@pytest.fixture
+def undrawn(monkeypatch):
+    """Without the pictures, which take longest."""
+    undraw(monkeypatch)
 
 
 @pytest.fixture
@@ -53,7 +60,7 @@ def test_report_on_a_suspect_says_what_screen_says(zest, session, store):
             assert min(picture.size) > 150
 
 
-def test_the_same_inputs_and_date_give_the_same_page(zest, session, store):
+def test_the_same_inputs_and_date_give_the_same_page(undrawn, zest, session, store):
     for name in ("a.html", "b.html"):
         how = ["--store", store, "--made", "2024-05-01", "--no-pictures", "-o", name]
         code, _, err = zest("report", session.signatures["victim"], *how)
@@ -81,7 +88,7 @@ def test_report_on_a_whole_store(zest, session, store):
     assert "owner us" in words_of("zoo.html")
 
 
-def test_signatures_instead_of_a_store(zest, session, here):
+def test_signatures_instead_of_a_store(undrawn, zest, session, here):
     sigs = session.signatures
     code, _, err = zest("report", sigs["victim_epoch3"], "--models", sigs["victim"], sigs["unrelated"], "-o", "r.html")
     assert code == 0, err
@@ -93,7 +100,7 @@ def test_signatures_instead_of_a_store(zest, session, here):
     assert "among 3 models" in words_of("zoo.html")
 
 
-def test_a_store_of_one_model_gives_a_report_without_a_verdict(zest, session, here):
+def test_a_store_of_one_model_gives_a_report_without_a_verdict(undrawn, zest, session, here):
     assert zest("store", "add", "one", session.signatures["victim"])[0] == 0
     code, _, err = zest("report", session.signatures["unrelated"], "--store", "one", "-o", "r.html")
     assert code == 0, err
@@ -104,7 +111,7 @@ def test_a_store_of_one_model_gives_a_report_without_a_verdict(zest, session, he
     assert not Path("zoo.html").exists()
 
 
-def test_another_number_of_classes_gets_its_reason(zest, session, store):
+def test_another_number_of_classes_gets_its_reason(undrawn, zest, session, store):
     few = zj.Signature.load(session.signatures["victim"]).select_classes([5, 1, 3])
     dataclasses.replace(few, label="few").save("few.sig")
     for i in range(2):
@@ -118,7 +125,7 @@ def test_another_number_of_classes_gets_its_reason(zest, session, store):
     assert reason in words_of("r.html")
 
 
-def test_wrong_use(zest, session, store, models, here, tiny):
+def test_wrong_use(undrawn, zest, session, store, models, here, tiny):
     sig, probes = session.signatures["victim"], session.probes
     assert zest("probes", session.pool, "-o", "other.npz", *tiny, "--seed", "1")[0] == 0
     foreign = dataclasses.replace(zj.Signature.load(sig), label="foreign", probe_hash="0" * 64)
@@ -161,9 +168,6 @@ def test_wrong_use(zest, session, store, models, here, tiny):
 
 
 def test_without_the_extra(zest, session, store, monkeypatch):
-    from zest_jax.report import page
-
-    page._template.cache_clear()
     monkeypatch.setitem(sys.modules, "jinja2", None)
     code, _, err = zest("report", session.signatures["victim"], "--store", store, "-o", "r.html")
     assert code == 1

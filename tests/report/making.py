@@ -2,9 +2,12 @@
 
 import dataclasses
 import functools
+import io
 from typing import Any, NamedTuple
 
 import numpy as np
+import pytest
+from PIL import Image
 
 from zest_jax.data.known import Modality
 from zest_jax.probes import ProbeSet, audio_probes, image_probes, text_probes
@@ -59,6 +62,14 @@ def world(modality: Modality = "image", *, classes: int = 3, unrelated: int = 11
         copy.select_classes(list(range(classes))[::-1]), preview=Preview(2, content, segments, probes.rate)
     )
     return World(probes, suspect, models, [made(f"other-{i}", 100 + i) for i in range(unrelated)])
+
+
+def undraw(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let reports make their figures, but not draw them, which takes longest."""
+    file = io.BytesIO()
+    Image.new("RGB", (4, 2)).save(file, "png")
+    for name in ("parts", "references", "suspect_page"):
+        monkeypatch.setattr(f"zest_jax.report.{name}.png_of", lambda _: file.getvalue())
 
 
 def _probes(modality: Modality) -> ProbeSet:

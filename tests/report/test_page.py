@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 import zest_jax as zest
-from tests.report.making import world
+from tests.report.making import undraw, world
 from zest_jax.errors import MissingExtraError, ProbeMismatchError
 from zest_jax.report import page as page_module
 from zest_jax.report.page import Headline, Page, Section, picture_folder, render, write_page
@@ -83,11 +83,7 @@ def zoo_report():
 
 @pytest.fixture
 def undrawn(monkeypatch):
-    """Make figures, but do not draw them, which takes longest."""
-    file = io.BytesIO()
-    Image.new("RGB", (4, 2)).save(file, "png")
-    for name in ("parts", "references", "suspect_page"):
-        monkeypatch.setattr(f"zest_jax.report.{name}.png_of", lambda _: file.getvalue())
+    undraw(monkeypatch)
 
 
 def sections(page: Page) -> dict[str, Section]:
@@ -304,7 +300,7 @@ def test_settings_and_hashes_are_told_and_differences_marked(undrawn, found):
     assert rows["solve.ridge"] == ("", "0", "0")
 
 
-def test_a_zoo_has_its_families_pairs_and_models(zoo_report):
+def test_a_zoo_has_its_families_pairs_and_models(undrawn, zoo_report):
     assert zoo_report.verdict.headline == "1 family among 15 models"
     (row,) = sections(zoo_report)["families"].tables[0].rows
     assert row[0] in ("suspect and 1 more", "model-0 and 1 more")

@@ -3,6 +3,7 @@
 import dataclasses
 import datetime as dt
 import hashlib
+import importlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -85,6 +86,8 @@ class Report(Common):
 
     def run(self) -> None:
         self._check()
+        # Before the work begins: what is missing is told by its extra.
+        importlib.import_module("jinja2")
         from zest_jax.report.page import write_page
 
         models, name = self._models()

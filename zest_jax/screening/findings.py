@@ -153,7 +153,7 @@ def investigate(
     if isinstance(models, Store):
         found = screen(suspect, models, where=where, settings=settings)
     else:
-        found = _compared(suspect, models, settings)
+        found = _compared(suspect, models, where, settings)
     nearest = [
         Near(rank, hit.entry, hit.distance, interval, hit.sketched)
         for rank, (hit, interval) in enumerate(zip(found.hits, _intervals(suspect, found, models, align)), 1)
@@ -233,11 +233,11 @@ def load_models(models: Models, names: Sequence[str]) -> list[Signature]:
     return [by_name[name] for name in names]
 
 
-def _compared(suspect: Signature, models: Sequence[Signature], settings: SearchSettings) -> Screening:
+def _compared(suspect: Signature, models: Sequence[Signature], where: Filter, settings: SearchSettings) -> Screening:
     """Do what `screen` does with signatures that are at hand."""
     if not models:
         raise ValueError("no signatures were given to compare the suspect with; pass at least one")
-    entries = entries_among(models)
+    entries = entries_among(models, where)
     for each in models:
         check_comparable(suspect, each)
     distances = distances_to(suspect, list(models), align=settings.align).tolist()
