@@ -12,6 +12,7 @@ from PIL import Image
 
 import zest_jax as zj
 from tests.report.making import undraw
+from zest_jax.screening import Store
 
 pytest.importorskip("jinja2")
 pytest.importorskip("lance")
@@ -130,7 +131,7 @@ def test_wrong_use(undrawn, zest, session, store, models, here, tiny):
     assert zest("probes", session.pool, "-o", "other.npz", *tiny, "--seed", "1")[0] == 0
     foreign = dataclasses.replace(zj.Signature.load(sig), label="foreign", probe_hash="0" * 64)
     foreign.save("foreign.sig")
-    zj.screening.Store.create("empty", like=zj.Signature.load(sig))
+    Store.create("empty", like=zj.Signature.load(sig))
     Path("f.html").write_text("old")
     Path("file_files").write_text("x")
     to = ["-o", "f.html"]

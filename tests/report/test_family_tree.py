@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from matplotlib.collections import LineCollection
 from matplotlib.colors import to_hex
+from matplotlib.patches import Rectangle
 
 from tests.report.legibility import check_legible
 from zest_jax.report import clustered_figure, reference_figure, tree_figure
@@ -79,16 +80,16 @@ def test_families_have_colours_of_their_own_and_what_joins_them_is_grey():
     distances = zoo(6, 2)
     axes = tree_figure(distances, list("abcdef"), threshold=0.4).axes[0]
     (drawn,) = [each for each in axes.collections if isinstance(each, LineCollection)]
-    colours = [to_hex(colour) for colour in np.asarray(drawn.get_colors())]
+    colours = [to_hex(colour) for colour in np.asarray(drawn.get_edgecolor())]
     assert colours[-1] == PLAIN
     assert len(set(colours[:-1])) == 2
     assert [line.get_linestyle() for line in axes.lines].count("--") == 1
     bars = [line for line in axes.lines if line.get_linewidth() == 3]
     assert sorted(tuple(np.round(line.get_ydata(), 2)) for line in bars) == [(-0.38, 2.38), (2.62, 5.38)]
-    assert all(line.get_xdata()[0] > 1 for line in bars), "beside the leaves, not over them"
+    assert all(np.asarray(line.get_xdata())[0] > 1 for line in bars), "beside the leaves, not over them"
     plain = tree_figure(distances, list("abcdef")).axes[0]
     assert not plain.lines
-    assert {to_hex(colour) for colour in np.asarray(plain.collections[0].get_colors())} == {PLAIN}
+    assert {to_hex(colour) for colour in np.asarray(plain.collections[0].get_edgecolor())} == {PLAIN}
 
 
 def test_pairs_without_a_distance_are_grey_and_have_no_number():
@@ -172,7 +173,7 @@ def test_every_reference_has_a_bar_and_those_drawn_have_their_number(n):
     figure = reference_figure(distances, 0.4, shown=[0])
     check_legible(figure)
     axes = figure.axes[0]
-    heights = sorted(bar.get_height() for bar in axes.patches)
+    heights = sorted(bar.get_height() for bar in axes.patches if isinstance(bar, Rectangle))
     np.testing.assert_allclose(heights, np.sort(distances[~np.isnan(distances)]))
     assert [label.get_text() for label in axes.get_xticklabels()] == ["0"]
     with pytest.raises(ValueError, match="there is nothing to draw"):
