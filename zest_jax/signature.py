@@ -20,6 +20,8 @@ from zest_jax.version import __version__
 
 FORMAT = "zest-signature"
 FORMAT_VERSION = "1"
+# Share of the outputs' variance below which the linear fits are called poor.
+POOR_R2 = 0.1
 
 
 class Preview(NamedTuple):

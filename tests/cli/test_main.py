@@ -27,7 +27,7 @@ from zest_jax.references import ReferenceMethod
 from zest_jax.signing import Targets
 from zest_jax.solving import SolveSettings
 
-COMMANDS = ["probes", "sign", "distance", "compare", "show", "screen"]
+COMMANDS = ["probes", "sign", "distance", "compare", "show", "screen", "report"]
 
 
 def process(*arguments, **kwargs):

@@ -335,7 +335,7 @@ class TestScreen:
         dataclasses.replace(victim.select_classes([5, 1, 3]), label="few").save("few.sig")
         for arguments, message in (
             (["u0", "u0.sig"], "--unrelated names a model twice"),
-            (["victim"], "--unrelated gives no pair besides the one to be judged"),
+            (["victim"], "`--unrelated` gives no pair besides the one to be judged"),
             (["nobody"], "no model named nobody"),
             (["few.sig"], "few has 3 classes and victim_epoch3"),
         ):

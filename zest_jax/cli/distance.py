@@ -21,10 +21,6 @@ if TYPE_CHECKING:
     from zest_jax.signature import Signature
 
 
-# Share of the outputs' variance below which the linear fits are called poor.
-POOR_R2 = 0.1
-
-
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ComparisonOptions:
     """How signatures are compared."""
@@ -117,6 +113,8 @@ class Distance(Common):
 
 def warn_of_poor_fits(names: Sequence[str], signatures: "Sequence[Signature]") -> None:
     """Say which models the linear explanations hardly fit."""
+    from zest_jax.signature import POOR_R2
+
     poor = [f"{name} ({s.mean_r2():.2f})" for name, s in zip(names, signatures, strict=True) if s.mean_r2() < POOR_R2]
     if poor:
         note(

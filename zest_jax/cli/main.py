@@ -20,6 +20,7 @@ from zest_jax.cli.export import Export
 from zest_jax.cli.files import UsageError
 from zest_jax.cli.paper import Paper
 from zest_jax.cli.probes import Probes
+from zest_jax.cli.report import Report
 from zest_jax.cli.reuse import Reuse
 from zest_jax.cli.screen import Screen
 from zest_jax.cli.show import Show
@@ -38,6 +39,7 @@ _EXTRAS = {
     "filelock": ("filelock", "train"),
     "onnx": ("onnx", "export"),
     "lance": ("pylance", "store"),
+    "jinja2": ("jinja2", "report"),
 }
 
 DESCRIPTION = """Was this model made from that one? Distances between black-box classifiers (Zest, ICLR 2022).
@@ -53,6 +55,7 @@ Keep many signatures in a store, and find those nearest to a suspect:
 
     zest store add models.store *.sig
     zest screen suspect.sig --store models.store
+    zest report suspect.sig --store models.store -o report.html
 
 Results go to stdout, progress and messages to stderr. Exit codes: 0 done, 2 wrong use, 1 failure.
 `zest COMMAND --help` explains the options of a command; `zest --version` prints the version.
@@ -71,6 +74,7 @@ Command = (
     | Annotated[Zoo, tyro.conf.subcommand("zoo")]
     | Annotated[Store, tyro.conf.subcommand("store")]
     | Annotated[Screen, tyro.conf.subcommand("screen")]
+    | Annotated[Report, tyro.conf.subcommand("report")]
     | Annotated[Paper, tyro.conf.subcommand("paper")]
     | Annotated[Doctor, tyro.conf.subcommand("doctor")]
 )

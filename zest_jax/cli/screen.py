@@ -10,21 +10,19 @@ from tyro.conf import Positional, arg
 
 from zest_jax.cli.console import note, print_json, result_console
 from zest_jax.cli.distance import number, warn_of_poor_fits
-from zest_jax.cli.files import UsageError, check_model, kind_of, read_probes, read_signature
+from zest_jax.cli.files import UsageError, check_model, check_output, kind_of, read_probes, read_signature
 from zest_jax.cli.options import OFF, Common, ModelOptions, SolveOptions
 from zest_jax.cli.store import WIDEST_NAME, FilterOptions, as_json
 
 if TYPE_CHECKING:
-    import numpy as np
+    from collections.abc import Sequence
 
-    from zest_jax.intervals import Interval
-    from zest_jax.screening import Entry, Judgement, Screening, Store
+    from zest_jax.report.mapped import Mapped
+    from zest_jax.screening import Among, Findings, Store
     from zest_jax.signature import Signature
 
 # A search opens every file of a store; more than these are worth a hint.
 MANY_FILES = 200
-# Each interval takes a few milliseconds.
-MOST_INTERVALS = 100
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -64,6 +62,15 @@ class Screen(Common):
     distances, among themselves and to the suspect, are the yardstick of a verdict on the nearest model; twenty such models
     are enough for a store of ten, ninety for two hundred."""
 
+    figure: Annotated[Path | None, arg(metavar="FILE", help_behavior_hint="(default: none)")] = None
+    """Draw the heat map and the family tree of the suspect and its nearest models, or of all models, to a file
+    (.png, .pdf or .svg)."""
+
+    threshold: Annotated[
+        float | None, arg(metavar="DISTANCE", help_behavior_hint="(default: half the median; without a suspect)")
+    ] = None
+    """Distance below which models are drawn as a family."""
+
     version: Annotated[int | None, arg(metavar="N", help_behavior_hint="(default: the newest)")] = None
     """Search the store as it was at this version."""
 
@@ -81,6 +88,10 @@ class Screen(Common):
             raise UsageError("--json and --csv contradict each other; choose one")
         if self.top < 1:
             raise UsageError(f"--top is {self.top}; give at least 1")
+        if self.threshold is not None and (self.figure is None or self.suspect is not None):
+            raise UsageError("--threshold goes with a --figure of all models; leave the threshold out, or the suspect")
+        if self.figure is not None:
+            check_output(self.figure)
         from zest_jax.screening import Store
 
         store = Store.open(self.store, version=self.version)
@@ -97,33 +108,30 @@ class Screen(Common):
             self._one(self._signature(self.suspect, store), store)
 
     def _one(self, suspect: "Signature", store: "Store") -> None:
-        from zest_jax.screening import SearchSettings, screen
+        from zest_jax.screening import SearchSettings, investigate
 
-        known = self._known(store)
-        align = self._alignment(suspect, known, store)
+        known = read_unrelated(self.unrelated, store)
         wanted = max(1, len(store)) if self.all else self.top
         settings = SearchSettings(
-            top=wanted, candidates=None if self.all else max(self.candidates, wanted), align=align
+            top=wanted, candidates=None if self.all else max(self.candidates, wanted), align=self.align
         )
-        found = screen(suspect, store, where=self.where.filter(), settings=settings)
-        if found.undefined:
-            shown = ", ".join(found.undefined[:3]) + (", ..." if len(found.undefined) > 3 else "")
-            note(
-                f"left out {len(found.undefined)} to which no distance is defined, since the classes that match carry no weights "
-                f"({shown})"
-            )
-        intervals = _intervals(suspect, found, store, align)
+        found = investigate(suspect, store, where=self.where.filter(), settings=settings, unrelated=known)
+        for text in remarks(found, self.align):
+            note(text)
+        if self.figure is not None:
+            from zest_jax.report.mapped import map_nearest
+
+            draw(map_nearest(found), self.figure)
         rows = [
             {
-                **as_json(hit.entry),
-                "distance": hit.distance,
-                "interval": None if interval is None else [interval.low, interval.high],
-                "sketched": hit.sketched,
-                "rank": rank,
+                **as_json(near.entry),
+                "distance": near.distance,
+                "interval": None if near.interval is None else [near.interval.low, near.interval.high],
+                "sketched": near.sketched,
+                "rank": near.rank,
             }
-            for rank, (hit, interval) in enumerate(zip(found.hits, intervals, strict=True), 1)
+            for near in found.nearest
         ]
-        judgement = _judged(suspect, known, found, align) if known else None
         if self.json:
             print_json(
                 {
@@ -132,59 +140,36 @@ class Screen(Common):
                     "version": store.version,
                     "filter": str(self.where.filter()),
                     "metric": "cosine",
-                    "align": align,
+                    "align": found.align,
                     "compared": found.compared,
                     "exact": found.exact,
                     "undefined": found.undefined,
                     "nearest": rows,
-                    "verdict": None if judgement is None else judgement._asdict(),
+                    "verdict": None if found.judgement is None else found.judgement._asdict(),
                 }
             )
         elif self.csv:
             _print_csv(["rank", "name", "distance", "architecture", "data", "owner", "date", "classes"], rows)
         else:
-            _print_hits(suspect.label, found, intervals)
-        if judgement is not None and not self.json:
-            (note if self.csv else result_console().print)(judgement.text)
+            _print_nearest(found)
+        if found.judgement is not None and not self.json:
+            (note if self.csv else result_console().print)(found.judgement.text)
         warn_of_poor_fits([suspect.label], [suspect])
 
-    def _known(self, store: "Store") -> "list[Signature]":
-        """The models of the yardstick."""
-        files = [name for name in self.unrelated if kind_of(name) == "signature"]
-        names = [name for name in self.unrelated if name not in files]
-        known = [*store.load(names), *(read_signature(Path(file)) for file in files)]
-        if len({each.label for each in known}) < len(known):
-            raise UsageError("--unrelated names a model twice; a model and its copy are not independent")
-        for each in known:
-            store.header.check(each, store.uri)
-        return known
-
-    def _alignment(self, suspect: "Signature", known: "list[Signature]", store: "Store") -> Literal["auto", "greedy"]:
-        """How classes are matched; where there is a verdict, in one way for all distances."""
-        if not known:
-            return self.align
-        from zest_jax.screening import common_alignment
-
-        names = {entry.class_names for entry in store.entries(self.where.filter())}
-        align = common_alignment(suspect, known, names, align=self.align)
-        if align != self.align:
-            note(
-                "not all models have the suspect's class names, so all are matched greedily: else no verdict would be fair"
-            )
-        return align
-
     def _among(self, store: "Store") -> None:
-        from zest_jax.screening import distance_table
+        from zest_jax.screening import compare_all
 
-        entries, matrix = distance_table(store, where=self.where.filter(), align=self.align)
-        names = [entry.name for entry in entries]
-        pairs, undefined = _pairs(names, matrix, None if self.all or self.csv else self.top)
-        if undefined:
-            note(
-                f"left out {undefined} pairs to which no distance is defined, since the classes that match carry no weights"
-            )
+        top = None if self.all or self.csv else self.top
+        found = compare_all(store, where=self.where.filter(), align=self.align, top=top)
+        for text in remarks_among(found):
+            note(text)
+        if self.figure is not None:
+            from zest_jax.report.mapped import map_all
+
+            draw(map_all(found, threshold=self.threshold), self.figure)
+        pairs = [pair._asdict() for pair in found.pairs]
         if self.json:
-            models = [as_json(entry) for entry in entries]
+            models = [as_json(entry) for entry in found.entries]
             how = {"metric": "cosine", "align": self.align, "filter": str(self.where.filter())}
             print_json(
                 {
@@ -193,13 +178,13 @@ class Screen(Common):
                     **how,
                     "models": models,
                     "nearest": pairs,
-                    "matrix": matrix,
+                    "matrix": found.distances,
                 }
             )
         elif self.csv:
             _print_csv(["a", "b", "distance"], pairs)
         else:
-            _print_pairs(pairs, entries)
+            _print_pairs(found)
 
     def _signature(self, suspect: str, store: "Store") -> "Signature":
         """Read the suspect, or sign it."""
@@ -223,73 +208,89 @@ class Screen(Common):
         return sign(box, probes, progress=self.progress, **self.solve.arguments())
 
 
-def _judged(
-    suspect: "Signature", known: "list[Signature]", found: "Screening", align: Literal["auto", "greedy"]
-) -> "Judgement | None":
-    """Judge the nearest model, if it can be."""
-    from zest_jax.screening import judge, unrelated_distances
+def read_unrelated(names: "Sequence[str]", store: "Store | None") -> "list[Signature]":
+    """The models of the yardstick: names in the store, or files of signatures."""
+    files = [name for name in names if store is None or kind_of(name) == "signature"]
+    known = [] if store is None else store.load([name for name in names if name not in files])
+    known += [read_signature(Path(file)) for file in files]
+    if len({each.label for each in known}) < len(known):
+        raise UsageError("--unrelated names a model twice; a model and its copy are not independent")
+    return known
 
-    nearest = found.hits[0]
-    distances = unrelated_distances(suspect, known, apart=[nearest.entry.name], align=align)
-    if not len(distances):
-        raise UsageError("--unrelated gives no pair besides the one to be judged; name more models")
-    if nearest.entry.classes != suspect.n_classes:
-        note(
-            f"no verdict: {nearest.entry.name} has {nearest.entry.classes} classes, and the unrelated models have "
-            f"{suspect.n_classes}, so their distances are no yardstick for this one"
+
+def remarks(found: "Findings", wanted: str) -> list[str]:
+    """What is to be said of a search besides its result; `wanted` is the alignment that was asked for."""
+    said = []
+    if found.align != wanted:
+        said.append(
+            "not all models have the suspect's class names, so all are matched greedily: else no verdict would be fair"
         )
-        return None
-    return judge(nearest.distance, distances, compared=found.compared, name=nearest.entry.name)
+    if found.undefined:
+        shown = ", ".join(found.undefined[:3]) + (", ..." if len(found.undefined) > 3 else "")
+        said.append(
+            f"left out {len(found.undefined)} to which no distance is defined, since the classes that match carry no weights "
+            f"({shown})"
+        )
+    if found.yardstick is not None and found.judgement is None:
+        said.append(f"no verdict: {found.no_judgement}")
+    return said
 
 
-def _intervals(
-    suspect: "Signature", found: "Screening", store: "Store", align: Literal["auto", "greedy"]
-) -> "list[Interval | None]":
-    """How sure each distance is, for a store of signatures around two references or more."""
-    if len(suspect.segment_counts) < 2 or len(found.hits) > MOST_INTERVALS:
-        return [None] * len(found.hits)
-    from zest_jax.intervals import distance_interval
-    from zest_jax.screening.exact import alignment_of
+def draw(mapped: "Mapped", path: Path) -> None:
+    """Draw heat map and family tree, and say so."""
+    from zest_jax.report import clustered_figure
 
-    near = store.load([hit.entry.name for hit in found.hits])
-    return [distance_interval(suspect, each, align_by=alignment_of(suspect, each, align=align)) for each in near]
+    clustered_figure(mapped.distances, mapped.labels, **mapped.style, path=path)
+    note(f"drew {path}" + (f". {mapped.left_out}" if mapped.left_out else ""))
 
 
-def _print_hits(label: str, found: "Screening", intervals: "list[Interval | None]") -> None:
+def remarks_among(found: "Among") -> list[str]:
+    """What is to be said of the distances among models besides them."""
+    if not found.undefined:
+        return []
+    return [
+        f"left out {found.undefined} pairs to which no distance is defined, since the classes that match carry no weights"
+    ]
+
+
+def _print_nearest(found: "Findings") -> None:
     from rich import box
     from rich.table import Table
 
     table: Any = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column("", justify="right", no_wrap=True)
-    longest = max(len(hit.entry.name) for hit in found.hits)
+    longest = max(len(near.entry.name) for near in found.nearest)
     table.add_column("model", overflow="fold", min_width=min(longest, WIDEST_NAME))
     table.add_column("distance", justify="right", no_wrap=True)
     table.add_column("95%", justify="right", no_wrap=True)
     noted_of = [
-        name for name in ("architecture", "data", "owner") if any(getattr(h.entry.metadata, name) for h in found.hits)
+        name
+        for name in ("architecture", "data", "owner")
+        if any(getattr(near.entry.metadata, name) for near in found.nearest)
     ]
     for name in noted_of:
         table.add_column(name, overflow="fold")
-    for rank, (hit, interval) in enumerate(zip(found.hits, intervals, strict=True), 1):
+    for near in found.nearest:
         table.add_row(
-            str(rank),
-            hit.entry.name,
-            number(hit.distance),
-            "-" if interval is None else f"{number(interval.low)} to {number(interval.high)}",
-            *(getattr(hit.entry.metadata, name) or "-" for name in noted_of),
+            str(near.rank),
+            near.entry.name,
+            number(near.distance),
+            "-" if near.interval is None else f"{number(near.interval.low)} to {number(near.interval.high)}",
+            *(getattr(near.entry.metadata, name) or "-" for name in noted_of),
         )
     console = result_console()
     console.print(table)
     one = found.compared == 1
     console.print(
-        f"cosine distances from {label}; {found.compared:,} model{'' if one else 's'} compared, {found.exact:,} exactly",
+        f"cosine distances from {found.suspect.label}; {found.compared:,} model{'' if one else 's'} compared, "
+        f"{found.exact:,} exactly",
         soft_wrap=True,
     )
     if one:
         note("a single model was compared, so nothing tells whether this is near; add unrelated models to the store")
 
 
-def _print_pairs(pairs: list[dict[str, Any]], entries: "list[Entry]") -> None:
+def _print_pairs(found: "Among") -> None:
     from rich import box
     from rich.table import Table
 
@@ -297,28 +298,13 @@ def _print_pairs(pairs: list[dict[str, Any]], entries: "list[Entry]") -> None:
     table.add_column("model", overflow="fold")
     table.add_column("model", overflow="fold")
     table.add_column("distance", justify="right", no_wrap=True)
-    for pair in pairs:
-        table.add_row(pair["a"], pair["b"], number(pair["distance"]))
+    for pair in found.pairs:
+        table.add_row(pair.a, pair.b, number(pair.distance))
     console = result_console()
     console.print(table)
-    among = len(entries) * (len(entries) - 1) // 2
-    console.print(f"cosine distances; nearest of {among:,} pairs among {len(entries):,} models", soft_wrap=True)
-
-
-def _pairs(names: list[str], matrix: "np.ndarray", top: int | None) -> tuple[list[dict[str, Any]], int]:
-    """Pairs, nearest first, and how many have no distance."""
-    import numpy as np
-
-    rows, columns = np.triu_indices(len(names), 1)
-    distances = matrix[rows, columns]
-    undefined = int(np.isnan(distances).sum())
-    # Those without a distance are sorted to the end.
-    order = np.argsort(distances, kind="stable")[: len(distances) - undefined][:top]
-    pairs = [
-        {"a": names[i], "b": names[j], "distance": float(distance)}
-        for i, j, distance in zip(rows[order], columns[order], distances[order], strict=True)
-    ]
-    return pairs, undefined
+    models = len(found.entries)
+    among = models * (models - 1) // 2
+    console.print(f"cosine distances; nearest of {among:,} pairs among {models:,} models", soft_wrap=True)
 
 
 def _print_csv(columns: list[str], rows: list[dict[str, Any]]) -> None:

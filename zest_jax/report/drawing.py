@@ -76,6 +76,34 @@ def counted(n: int, what: str) -> str:
     return f"{n} {what}" if n == 1 else f"{n} {what}s"
 
 
+def printable(text: str) -> str:
+    """Put � in place of what cannot be seen: control characters, marks that turn the direction of writing, halves of pairs.
+
+    >>> printable("a\\u202eb\\0c")
+    'a�b�c'
+    """
+    return text if text.isprintable() else "".join(c if c.isprintable() else "�" for c in text)
+
+
+def folded(label: str, *, width: int, lines: int) -> str:
+    """Break a name into lines; of one too long for them the middle is left out, since names often differ at their ends.
+
+    >>> folded("resnet18-flowers-v3", width=10, lines=2)
+    'resnet18-\\nflowers-v3'
+    >>> folded("a" * 30 + "-v3", width=10, lines=2)
+    'aaaaaaaaaa\\n…aaaaaa-v3'
+    """
+    label = " ".join(printable(label).split()) or "(no name)"
+    broken = textwrap.wrap(label, width)
+    if len(broken) > lines:
+        room = width * lines
+        if len(label) > room:
+            start = max(room // 2, width * (lines - 1))
+            label = f"{label[:start]}…{label[start + 1 - room :]}"
+        broken = [label[i : i + width] for i in range(0, room, width) if label[i:]]
+    return "\n".join(broken)
+
+
 def grid_shape(panels: int, most_columns: int = MOST_COLUMNS) -> tuple[int, int]:
     """Rows and columns that leave the fewest places empty, rows as few as `most_columns` allows.
 

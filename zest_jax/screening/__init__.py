@@ -1,6 +1,8 @@
 """Many models: a store of signatures, and the search for those that are nearest to a suspect."""
 
 from zest_jax.screening.entries import Entry, Filter, Metadata
+from zest_jax.screening.families import FamilyTree, central, closest, families, family_tree, usual_threshold
+from zest_jax.screening.findings import Among, Findings, Models, Near, Pair, compare_all, investigate, load_models
 from zest_jax.screening.judging import Judgement, common_alignment, judge, unrelated_distances
 from zest_jax.screening.search import Hit, Screening, SearchSettings, distance_table, distances_from, screen
 from zest_jax.screening.sketch import SketchSettings
@@ -9,11 +11,17 @@ from zest_jax.screening.verification import Problem, verify
 
 __all__ = [
     "Added",
+    "Among",
     "Entry",
+    "FamilyTree",
     "Filter",
+    "Findings",
     "Hit",
     "Judgement",
     "Metadata",
+    "Models",
+    "Near",
+    "Pair",
     "Problem",
     "Removed",
     "Screening",
@@ -21,11 +29,19 @@ __all__ = [
     "SketchSettings",
     "Store",
     "StoreVersion",
+    "central",
+    "closest",
     "common_alignment",
+    "compare_all",
     "distance_table",
     "distances_from",
+    "families",
+    "family_tree",
+    "investigate",
     "judge",
+    "load_models",
     "screen",
     "unrelated_distances",
+    "usual_threshold",
     "verify",
 ]

@@ -44,7 +44,7 @@ class Entry(NamedTuple):
     Attributes:
         name: unique in the store.
         metadata: what was noted of it.
-        added: when it was added, in UTC.
+        added: when it was added, in UTC; None where it is in no store.
         classes: how many outputs it has.
         class_names: of the outputs in order, or None.
         r2: share of the answers' variance that the linear fits explain, or None where nothing varies.
@@ -54,7 +54,7 @@ class Entry(NamedTuple):
 
     name: str
     metadata: Metadata
-    added: dt.datetime
+    added: dt.datetime | None
     classes: int
     class_names: tuple[str, ...] | None
     r2: float | None

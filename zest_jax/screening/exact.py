@@ -118,6 +118,18 @@ def distances_to(
     return found
 
 
+def distances_among(signatures: list[Signature], *, align: AlignMethod = "auto") -> Float[np.ndarray, "models models"]:
+    """Cosine distances of all pairs of a few models, symmetric, 0 on the diagonal; NaN and errors as for `distances_to`.
+
+    All signatures are in memory; see `zest_jax.screening.distance_table` for a whole store.
+    """
+    n = len(signatures)
+    found = np.zeros((n, n))
+    for i, one in enumerate(signatures[:-1]):
+        found[i, i + 1 :] = found[i + 1 :, i] = distances_to(one, signatures[i + 1 :], align=align)
+    return found
+
+
 def alignment_of(a: Signature, b: Signature, *, align: Literal["auto", "greedy"] = "auto") -> Alignment:
     """How the classes of two models are matched for their distance; like `zest_jax.align`, without JAX."""
     if align == "auto" and (named := by_name(a, b)) is not None:

@@ -195,12 +195,10 @@ def rows_of(
 
 
 def _row_of(signature: Signature, metadata: Metadata, sketch: Sketch, added: dt.datetime) -> dict[str, Any]:
-    model = signature.settings.get("model")
-    told_by_model = model.get("architecture") if isinstance(model, dict) else None
     content, r2 = signature.to_bytes(), signature.mean_r2()
     digest = digest_of(content)
     noted = Metadata(
-        architecture=metadata.architecture or told_by_model,
+        architecture=metadata.architecture or _architecture(signature),
         data=metadata.data,
         owner=metadata.owner,
         date=metadata.date or added.date(),
@@ -252,6 +250,27 @@ def entries_of(table: Any) -> Iterator[Entry]:
             version=row["version"],
             digest=row["digest"],
         )
+
+
+def entry_of(signature: Signature) -> Entry:
+    """What is known of a model that is in no store: what its signature tells."""
+    r2 = signature.mean_r2()
+    return Entry(
+        name=signature.label,
+        metadata=Metadata(architecture=_architecture(signature)),
+        added=None,
+        classes=signature.n_classes,
+        class_names=signature.class_names,
+        r2=None if np.isnan(r2) else r2,
+        version=signature.version,
+        digest=digest_of(signature.to_bytes()),
+    )
+
+
+def _architecture(signature: Signature) -> str | None:
+    """What the model's checkpoint tells."""
+    model = signature.settings.get("model")
+    return model.get("architecture") if isinstance(model, dict) else None
 
 
 def signature_of(name: str, content: bytes, digest: str, uri: str) -> Signature:

@@ -1,0 +1,372 @@
+"""Draw the family tree of models, alone or beside the heat map of their distances, whose rows stand in the order of the tree.
+
+Sizes are in inches, and what names take is measured, so that nothing lies over anything, from two models to hundreds.
+"""
+
+import os
+import textwrap
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from jaxtyping import Float
+from matplotlib import colormaps
+from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection
+from matplotlib.colors import Colormap
+from matplotlib.figure import Figure
+from matplotlib.text import Text
+from matplotlib.ticker import MaxNLocator
+from numpy.typing import ArrayLike
+
+from zest_jax.report.drawing import DPI, folded, write_figure
+from zest_jax.report.texts import legible_on
+from zest_jax.screening.families import FamilyTree, central, families, family_tree
+
+# More models than this are not named one by one, but their families are.
+MOST_NAMED = 60
+# More than this leave less than two dots for a row of the heat map.
+MOST_DRAWN = 500
+# Up to so many models the distances are written into the heat map.
+MOST_NUMBERED = 12
+MOST_FAMILIES = 60
+# Inches: around all; a tree beside a heat map, and alone; between parts; a colour bar.
+MARGIN = 0.2
+TREE, TREE_ALONE = 2.1, 4.6
+GAP = 0.09
+BAR_HEIGHT, BAR_WIDTH = 0.12, 2.4
+# Inches of a row that holds a number, of a heat map at least, of one without names, and of a row at most.
+NUMBERED_ROW, SMALLEST, UNNAMED, LARGEST_ROW = 0.42, 2.3, 6.5, 0.75
+NAME_WIDTH, NAME_LINES = 30, 2
+FONT, SMALL_FONT = 9.0, 8.0
+# How far the bar of a family is from its leaves.
+BESIDE = 0.035
+# Inches of a line at the small font, and of what stands under a tree besides its caption.
+SMALL_LINE, UNDER = 0.15, 0.32
+# Near is dark, so that families are dark squares.
+NEAR_IS_DARK = "Blues_r"
+NOT_DEFINED = "#d8d2c4"
+# Apart for every common kind of colour blindness (Okabe and Ito 2008).
+BRANCHES = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
+BESIDE_LEAVES: Any = {"linewidth": 3, "solid_capstyle": "butt", "clip_on": False}
+PLAIN = "#555555"
+MARKED = "#a33b00"
+
+
+class _Rows(NamedTuple):
+    """What stands at the leaves.
+
+    Attributes:
+        names: of each, folded, in the order of the tree; none where there are too many.
+        fonts: size of their letters.
+        height: of a row, inches.
+        width: of the widest name, inches.
+        groups: families to be named instead: first row, last row, name.
+    """
+
+    names: list[str]
+    font: float
+    height: float
+    width: float
+    groups: list[tuple[int, int, str]]
+
+
+def clustered_figure(
+    distances: ArrayLike,
+    labels: Sequence[str],
+    *,
+    threshold: float | None = None,
+    marked: int | None = None,
+    line: tuple[float, str] | None = None,
+    path: str | os.PathLike[str] | None = None,
+) -> Figure:
+    """Draw a heat map of distances, near ones dark, with the family tree at its side; rows and columns follow the tree.
+
+    Up to 60 models are named, and numbered along both sides; of more, their families are, with `threshold`. See
+    `zest_jax.screening.family_tree` for how the tree is made.
+
+    Args:
+        distances: [models, models], of 2 to 500 models; NaN for pairs without a distance, which are drawn in grey.
+        labels: one for each model.
+        threshold: distance below which models are a family: their branches get a colour, and a dashed line shows the cut.
+        marked: a model whose name stands out, such as the suspect.
+        line: another distance to be shown by a dashed line, and what it is.
+        path: where to write the picture as well; the ending decides the format.
+
+    Raises:
+        ValueError: the number of models or labels does not fit, or the distances are none (see `family_tree`).
+
+    >>> figure = clustered_figure(np.array([[0.0, 0.9, 0.1], [0.9, 0.0, 0.8], [0.1, 0.8, 0.0]]), ["a", "b", "c"])
+    >>> [label.get_text() for label in figure.axes[1].get_yticklabels()]
+    ['1  a', '2  c', '3  b']
+    """
+    table = _checked(distances, labels)
+    tree = family_tree(table)
+    rows = _rows(table, labels, tree, threshold, marked, numbered=True)
+    n, side = len(labels), len(labels) * rows.height
+    top = MARGIN + (0.22 if rows.names else 0.0)
+    caption = _caption(threshold, line, rows, width=TREE)
+    bar_caption = "cosine distance" + (" (grey: none)" if tree.undefined else "")
+    bottom = MARGIN + max(UNDER + SMALL_LINE * (1 + caption.count("\n")), 0.78)
+    heat_left = MARGIN + TREE + GAP
+    width, height = heat_left + side + GAP + rows.width + MARGIN, top + side + bottom
+    figure = Figure(figsize=(width, height), dpi=DPI)
+
+    def axes(left: float, low: float, wide: float, high: float) -> Axes:
+        return figure.add_axes((left / width, low / height, wide / width, high / height))
+
+    branches = axes(MARGIN, bottom, TREE, side)
+    _draw_tree(branches, tree, threshold, line, caption)
+    heat = axes(heat_left, bottom, side, side)
+    order = list(tree.order)
+    _draw_heat(figure, heat, table[np.ix_(order, order)], rows)
+    _name_rows(heat, rows, None if marked is None else order.index(marked))
+    if rows.groups:
+        _name_groups(figure, rows, n, left=heat_left + side + GAP, bottom=bottom, side=side)
+    wide = min(side - 0.3, BAR_WIDTH)
+    bar_axes = axes(heat_left + max(0.3, (side - wide) / 2), bottom - 0.3, min(wide, side - 0.3), BAR_HEIGHT)
+    bar = figure.colorbar(heat.images[0], cax=bar_axes, orientation="horizontal")
+    bar.locator = MaxNLocator(3)
+    bar.set_label(bar_caption, fontsize=SMALL_FONT)
+    bar.ax.tick_params(labelsize=SMALL_FONT)
+    if path is not None:
+        write_figure(figure, path)
+    return figure
+
+
+def tree_figure(
+    distances: ArrayLike,
+    labels: Sequence[str],
+    *,
+    threshold: float | None = None,
+    marked: int | None = None,
+    line: tuple[float, str] | None = None,
+    path: str | os.PathLike[str] | None = None,
+) -> Figure:
+    """Draw the family tree alone; arguments and errors as for `clustered_figure`.
+
+    >>> figure = tree_figure(np.array([[0.0, 0.9, 0.1], [0.9, 0.0, 0.8], [0.1, 0.8, 0.0]]), ["a", "b", "c"], threshold=0.4)
+    >>> [label.get_text() for label in figure.axes[0].get_yticklabels()]
+    ['a', 'c', 'b']
+    """
+    table = _checked(distances, labels)
+    tree = family_tree(table)
+    rows = _rows(table, labels, tree, threshold, marked, numbered=False)
+    side = len(labels) * rows.height
+    caption = _caption(threshold, line, rows, width=TREE_ALONE)
+    bottom = MARGIN + UNDER + SMALL_LINE * (1 + caption.count("\n"))
+    width, height = 2 * MARGIN + TREE_ALONE + GAP + rows.width, MARGIN + side + bottom
+    figure = Figure(figsize=(width, height), dpi=DPI)
+    branches = figure.add_axes((MARGIN / width, bottom / height, TREE_ALONE / width, side / height))
+    _draw_tree(branches, tree, threshold, line, caption)
+    branches.tick_params(axis="y", pad=7)
+    _name_rows(branches, rows, None if marked is None else list(tree.order).index(marked))
+    if rows.groups:
+        _name_groups(figure, rows, len(labels), left=MARGIN + TREE_ALONE + GAP, bottom=bottom, side=side)
+    if path is not None:
+        write_figure(figure, path)
+    return figure
+
+
+def family_name(distances: ArrayLike, labels: Sequence[str], members: Sequence[int]) -> str:
+    """Call a family after the model that is nearest to all of it.
+
+    >>> family_name(np.array([[0.0, 0.1, 0.3], [0.1, 0.0, 0.2], [0.3, 0.2, 0.0]]), ["a", "b", "c"], [0, 1, 2])
+    'b and 2 more'
+    """
+    name = labels[central(distances, members)]
+    return name if len(members) == 1 else f"{name} and {len(members) - 1} more"
+
+
+def _checked(distances: ArrayLike, labels: Sequence[str]) -> Float[np.ndarray, "models models"]:
+    table = np.asarray(distances, np.float64)
+    n = len(labels)
+    if table.shape != (n, n):
+        raise ValueError(f"`distances` has shape {table.shape} for {n} labels; give one row and one column per label")
+    if not 2 <= n <= MOST_DRAWN:
+        raise ValueError(f"{n} models cannot be drawn as a tree; give 2 to {MOST_DRAWN} (`closest` chooses)")
+    return table
+
+
+def _rows(
+    table: Float[np.ndarray, "models models"],
+    labels: Sequence[str],
+    tree: FamilyTree,
+    threshold: float | None,
+    marked: int | None,
+    *,
+    numbered: bool,
+) -> _Rows:
+    """Decide on the names at the leaves, and on how high a row is."""
+    n = len(labels)
+    if n > MOST_NAMED:
+        groups = _groups(table, labels, tree, threshold)
+        side = max(UNNAMED, len(groups) * (SMALL_LINE + 0.03))
+        return _Rows([], SMALL_FONT, side / n, _widest([name for _, _, name in groups], SMALL_FONT) + 0.4, groups)
+    font = FONT if n <= 30 else SMALL_FONT
+    names = [folded(labels[i], width=NAME_WIDTH, lines=NAME_LINES) for i in tree.order]
+    if numbered:
+        names = [
+            f"{rank}  {name}".replace("\n", f"\n{' ' * (2 + len(str(rank)))}") for rank, name in enumerate(names, 1)
+        ]
+    lines = max(1 + name.count("\n") for name in names)
+    height = lines * font * 1.25 / 72 + 0.03
+    if numbered:
+        height = max(height, NUMBERED_ROW if n <= MOST_NUMBERED else 0.0, min(SMALLEST / n, 1.2))
+    else:
+        height = max(height, min(1.0 / n, LARGEST_ROW))
+    bold = [] if marked is None else [names[list(tree.order).index(marked)]]
+    return _Rows(names, font, height, max(_widest(names, font), _widest(bold, font, weight="bold")) + 0.06, [])
+
+
+def _groups(
+    table: Float[np.ndarray, "models models"], labels: Sequence[str], tree: FamilyTree, threshold: float | None
+) -> list[tuple[int, int, str]]:
+    """First row, last row and name of the largest families, from top to bottom."""
+    if threshold is None:
+        return []
+    found, row = [], 0
+    for members in families(tree, threshold):
+        if len(members) > 1:
+            short = [folded(label, width=NAME_WIDTH, lines=1) for label in labels]
+            name = family_name(table, short, members)
+            found.append((row, row + len(members) - 1, name))
+        row += len(members)
+    largest = sorted(found, key=lambda group: group[0] - group[1])[:MOST_FAMILIES]
+    return sorted(largest)
+
+
+def _widest(names: Sequence[str], font: float, weight: str = "normal") -> float:
+    """Width of the widest text in inches."""
+    figure = Figure(dpi=DPI)
+    texts = [figure.text(0, 0, name, fontsize=font, fontweight=weight, parse_math=False) for name in names]
+    return max((text.get_window_extent().width for text in texts), default=0.0) / DPI
+
+
+def _caption(threshold: float | None, line: tuple[float, str] | None, rows: _Rows, *, width: float) -> str:
+    """What stands under the tree."""
+    parts = ["distance at which groups join"]
+    if threshold is not None:
+        parts.append(f"families below {threshold:.3g} (dashed)")
+    if line is not None:
+        parts.append(f"dotted: {line[0]:.3g}, {line[1]}")
+    if len(rows.groups) == MOST_FAMILIES:
+        parts.append(f"the {MOST_FAMILIES} largest families are named")
+    return "\n".join(textwrap.fill(part, int(width * 18)) for part in parts)
+
+
+def _draw_tree(
+    axes: Axes, tree: FamilyTree, threshold: float | None, line: tuple[float, str] | None, caption: str
+) -> None:
+    """Draw the branches, the root at the left, a leaf per row."""
+    n = len(tree.order)
+    row = {model: rank for rank, model in enumerate(tree.order)}
+    colour_of = dict.fromkeys(tree.order, PLAIN)
+    if threshold is not None:
+        large = [members for members in families(tree, threshold) if len(members) > 1]
+        beside = 1 + BESIDE / _inches(axes)
+        for i, members in enumerate(large):
+            colour = BRANCHES[i % len(BRANCHES)]
+            colour_of.update(dict.fromkeys(members, colour))
+            # Beside the leaves, since the branches of copies are too short to be seen.
+            ends = row[members[0]] - 0.38, row[members[-1]] + 0.38
+            axes.plot([beside] * 2, ends, transform=axes.get_yaxis_transform(), color=colour, **BESIDE_LEAVES)
+    # Of each group: where it lies, at which distance it was joined, and one of its models.
+    groups = [(float(row[model]), 0.0, model) for model in range(n)]
+    branches, colours = [], []
+    for a, b, joined, _ in tree.merges.tolist():
+        (ya, xa, model), (yb, xb, _) = groups[int(a)], groups[int(b)]
+        branches.append([(xa, ya), (joined, ya), (joined, yb), (xb, yb)])
+        colours.append(colour_of[model] if threshold is not None and joined <= threshold else PLAIN)
+        groups.append(((ya + yb) / 2, joined, model))
+    width = 1.4 if n <= MOST_NAMED else 0.8
+    # Not clipped: a join at distance 0 lies on the border.
+    axes.add_collection(LineCollection(branches, colors=colours, linewidths=width, clip_on=False), autolim=False)
+    shown = [
+        float(tree.merges[-1, 2]),
+        *([] if threshold is None else [threshold]),
+        *([] if line is None else [line[0]]),
+    ]
+    axes.set(xlim=((max(shown) or 1.0) * 1.06, 0), ylim=(n - 0.5, -0.5), yticks=[])
+    if threshold is not None:
+        axes.axvline(threshold, color=PLAIN, linewidth=1.0, linestyle="--", zorder=0)
+    if line is not None:
+        axes.axvline(line[0], color=PLAIN, linewidth=1.2, linestyle=":", zorder=0)
+    axes.spines[["left", "right", "top"]].set_visible(False)
+    axes.xaxis.set_major_locator(MaxNLocator(4))
+    axes.tick_params(axis="x", labelsize=SMALL_FONT)
+    axes.set_xlabel(caption, fontsize=SMALL_FONT, parse_math=False)
+
+
+def _inches(axes: Axes) -> float:
+    """Width of axes."""
+    return axes.get_window_extent().width / DPI
+
+
+def _draw_heat(figure: Figure, axes: Axes, table: Float[np.ndarray, "models models"], rows: _Rows) -> None:
+    n = len(table)
+    farthest = float(np.nanmax(table, initial=0.0)) or 1.0
+    colours: Colormap = colormaps[NEAR_IS_DARK].with_extremes(bad=NOT_DEFINED)
+    shown = axes.imshow(np.ma.masked_invalid(table), cmap=colours, vmin=0, vmax=farthest, interpolation="nearest")
+    axes.spines[:].set_visible(False)
+    numbers = [str(i + 1) for i in range(n)] if rows.names else []
+    axes.set_xticks(range(len(numbers)), numbers, fontsize=FONT if n <= 30 else 7.0)
+    axes.xaxis.tick_top()
+    axes.tick_params(length=0, pad=3)
+    if n > MOST_NUMBERED:
+        return
+    digits = 2 if farthest >= 1 else 3
+    for i, j in np.ndindex(n, n):
+        if np.isnan(table[i, j]):
+            continue
+        red, green, blue, _ = shown.to_rgba(table[i, j])
+        ink = legible_on((float(red), float(green), float(blue)))
+        axes.text(j, i, f"{table[i, j]:.{digits}f}", ha="center", va="center", fontsize=7.5, color=ink)
+
+
+def _name_rows(axes: Axes, rows: _Rows, marked: int | None) -> None:
+    """Write the names at the right, as labels of the rows."""
+    axes.yaxis.tick_right()
+    axes.set_yticks(range(len(rows.names)), rows.names, fontsize=rows.font, parse_math=False)
+    axes.tick_params(axis="y", length=0)
+    if marked is not None and rows.names:
+        label: Text = axes.get_yticklabels()[marked]
+        label.set(fontweight="bold", color=MARKED)
+
+
+def _name_groups(figure: Figure, rows: _Rows, n: int, *, left: float, bottom: float, side: float) -> None:
+    """Write the names of families at the right, each as near to its rows as its neighbours allow, with a line to them."""
+    width, height = figure.get_size_inches()
+    lead = figure.add_axes((left / width, bottom / height, 0.3 / width, side / height))
+    lead.set(xlim=(0, 1), ylim=(n - 0.5, -0.5))
+    lead.set_axis_off()
+    middles = [(first + last) / 2 for first, last, _ in rows.groups]
+    places = spread(middles, gap=(SMALL_LINE + 0.02) / rows.height, low=0.0, high=n - 1.0)
+    lines = []
+    for (first, last, name), middle, place in zip(rows.groups, middles, places, strict=True):
+        lines += [[(0.1, first - 0.35), (0.1, last + 0.35)], [(0.1, middle), (0.4, middle), (0.8, place), (1.0, place)]]
+        y = bottom + side * (1 - (place + 0.5) / n)
+        x = (left + 0.34) / width
+        figure.text(x, y / height, name, fontsize=SMALL_FONT, va="center", ha="left", parse_math=False)
+    lead.add_collection(LineCollection(lines, colors=PLAIN, linewidths=0.8, clip_on=False), autolim=False)
+
+
+def spread(places: Sequence[float], *, gap: float, low: float, high: float) -> list[float]:
+    """Move ascending places apart to at least `gap`, within [low, high] if they fit, each as little as that needs.
+
+    Neighbours that would be too near form a block, which lies so that its members are moved as little as possible together
+    (pool adjacent violators).
+
+    >>> spread([0.0, 5.0, 5.2, 9.0], gap=1.0, low=0.0, high=9.0)
+    [0.0, 4.6, 5.6, 9.0]
+    """
+    blocks: list[tuple[float, int]] = []  # the mean of place - rank * gap, and how many there are
+    for rank, place in enumerate(places):
+        mean, count = place - rank * gap, 1
+        while blocks and blocks[-1][0] >= mean:
+            before, its = blocks.pop()
+            mean, count = (before * its + mean * count) / (its + count), its + count
+        blocks.append((mean, count))
+    highest = high - gap * (len(places) - 1)
+    moved = [max(low, min(mean, highest)) for mean, count in blocks for _ in range(count)]
+    return [round(mean + rank * gap, 9) for rank, mean in enumerate(moved)]
