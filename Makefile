@@ -3,6 +3,7 @@
 #   PYTHON   the Python that makes the environment (default: the first of python3, python3.13, ... that is new enough)
 #   TORCH    what pip installs as PyTorch; may hold further arguments of pip
 #   ARGS     further arguments of pytest (make test), of the demo (make demo) or of the benchmarks (make bench, zoo-small)
+#   PARALLEL how pytest shares out its files; PARALLEL= for one process
 
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
@@ -16,6 +17,7 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python; do \
 TORCH ?= torch==2.13.0
 VENV ?= .venv
 ARGS ?=
+PARALLEL ?= -n auto --dist loadfile
 
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
@@ -37,10 +39,10 @@ zoo-small: $(VENV)/.installed-dev  ## train and reuse ResNet20s on CIFAR-10 and 
 	$(BIN)/python -m benchmarks.zoo.small $(ARGS)
 
 test: $(VENV)/.installed-dev  ## run the tests, doctests included
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest $(PARALLEL) $(ARGS)
 
 coverage: $(VENV)/.installed-dev  ## run the tests and say which lines they leave out
-	$(BIN)/python -m pytest --cov --cov-report=term --cov-report=xml $(ARGS)
+	$(BIN)/python -m pytest $(PARALLEL) --cov --cov-report=term --cov-report=xml $(ARGS)
 
 lint: $(VENV)/.installed-dev  ## check style and formatting
 	$(BIN)/ruff check .
@@ -60,7 +62,7 @@ wheel-check: $(VENV)/.installed-dev  ## build the wheel and use it from an empty
 	$(BIN)/python scripts/wheel_check.py
 
 test-oldest: .venv-oldest/.installed  ## run the tests with the oldest dependencies that are allowed
-	.venv-oldest/bin/python -m pytest $(ARGS)
+	.venv-oldest/bin/python -m pytest $(PARALLEL) $(ARGS)
 
 clean:  ## remove the environments and everything that was built
 	rm -rf $(VENV) .venv-oldest .cache .pytest_cache .ruff_cache .coverage coverage.xml build dist demo_output *.egg-info

@@ -105,6 +105,9 @@ def main() -> None:
         for command in ([], ["compare"]):
             if "--help" not in run("zest", *command, "--help", **inside):
                 raise SystemExit(f"`zest {' '.join(command)} --help` shows no help")
+        checks = json.loads(run("zest", "doctor", "--json", **inside))["checks"]
+        if len(checks) < 5:
+            raise SystemExit(f"`zest doctor` checked {len(checks)} things only")
         run(python, "-c", MAKE_IMAGES, **inside)
         run("zest", "probes", "images.npy", "-o", "probes.npz", **inside)
         distances = json.loads(run(python, "-c", USE_IT, **inside).splitlines()[-1])

@@ -1,21 +1,26 @@
 """`zest doctor`."""
 
 import json
+import subprocess
+import sys
 from importlib import metadata
 
 import pytest
 
 from zest_jax import doctor
 from zest_jax.cli.main import main
-from zest_jax.doctor import Check, Extra, Requirement
+from zest_jax.doctor import Extra, Requirement, self_check
+from zest_jax.doctor.self_check import Check
 
-GOOD, BAD = Check("fits", True, "off by 1e-06", 0.1), Check("distances", False, "off by 1e-02", 0.1)
+GOOD = Check("fits", True, True, "off by 1e-06", 0.1)
+BAD = Check("distances", False, True, "off by 1e-02", 0.1)
+BROKEN = Check("segments", False, False, "RuntimeError: out of memory", 0.1)
 
 
 @pytest.fixture
 def checks(monkeypatch):
     found = [GOOD]
-    monkeypatch.setattr(doctor, "self_check", lambda: iter(found))
+    monkeypatch.setattr(self_check, "self_check", lambda: iter(found))
     return found
 
 
@@ -41,7 +46,9 @@ def test_without_the_self_check(capsys, checks):
 def test_json(capsys, checks):
     assert main(["doctor", "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
-    assert told["checks"] == [{"name": "fits", "passed": True, "text": "off by 1e-06", "seconds": 0.1}]
+    assert told["checks"] == [
+        {"name": "fits", "passed": True, "computed": True, "text": "off by 1e-06", "seconds": 0.1}
+    ]
     assert told["extras"][0]["name"] == ""
     assert {"name", "version", "fits"} == set(told["extras"][0]["requirements"][0])
 
@@ -53,6 +60,40 @@ def test_a_check_that_differs_is_a_failure(capsys, checks, how):
     out, err = capsys.readouterr()
     assert "off by 1e-02" in out
     assert "error: distances: this machine computes something else" in err
+
+
+def test_what_could_not_be_computed_is_not_called_different(capsys, checks):
+    checks.append(BROKEN)
+    assert main(["doctor"]) == 1
+    out, err = capsys.readouterr()
+    assert "segments                         FAILED   RuntimeError: out of memory" in out
+    assert "error: could not be computed: segments; see the errors above" in err
+
+
+def test_without_jax_it_tells_that_jax_is_missing(tmp_path):
+    # A finder that hides JAX, as if it were not installed.
+    code = """
+import sys
+from importlib import metadata
+class Hidden:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in ("jax", "jaxlib", "flax"):
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+sys.meta_path.insert(0, Hidden())
+true = metadata.version
+def version(name):
+    if name in ("jax", "flax"):
+        raise metadata.PackageNotFoundError(name)
+    return true(name)
+metadata.version = version
+from zest_jax.cli.main import main
+sys.exit(main(["doctor"]))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "devices    none: No module named 'jax'" in done.stdout
+    assert "error: missing or of another version: " in done.stderr
+    assert all(name in done.stderr for name in ("flax>=", "jax>="))
 
 
 def test_a_needed_package_that_is_missing_is_a_failure(capsys, checks, monkeypatch):

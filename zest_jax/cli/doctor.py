@@ -12,7 +12,8 @@ from zest_jax.cli.options import OFF, Common
 from zest_jax.errors import ZestError
 
 if TYPE_CHECKING:
-    from zest_jax.doctor import Check, Extra
+    from zest_jax.doctor import Extra
+    from zest_jax.doctor.self_check import Check
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -30,45 +31,68 @@ class Doctor(Common):
     """Print JSON."""
 
     def run(self) -> None:
-        from zest_jax.doctor import devices, extras, self_check
-        from zest_jax.version import __version__
+        from zest_jax.doctor import extras
 
-        about = {
-            "zest_jax": __version__,
-            "python": platform.python_version(),
-            "system": platform.platform(terse=True),
-            "jax": metadata.version("jax"),
-            "devices": devices(),
-        }
         try:
             parts = extras()
         except metadata.PackageNotFoundError:
             note("zest_jax is not installed but imported from a folder, so its extras are not known; pip install it")
             parts = []
-        checks: list[Check] = []
+        lacking = [each.name for part in parts if not part.name for each in part.requirements if not each.fits]
+        about = _about()
         if not self.json:
             _print_about(about, parts)
-        if self.check:
-            for check in self_check():
-                checks.append(check)
-                if not self.json:
-                    mark = "agrees" if check.passed else "DIFFERS"
-                    result_console().print(
-                        f"{check.name:<32} {mark:<8} {check.text} ({check.seconds:.1f} s)", soft_wrap=True
-                    )
+        checks = [] if lacking or not self.check else self._checks()
         if self.json:
             print_json(
                 {**about, "extras": [_as_json(part) for part in parts], "checks": [check._asdict() for check in checks]}
             )
-        failed = [check.name for check in checks if not check.passed]
-        lacking = [each.name for part in parts if not part.name for each in part.requirements if not each.fits]
         if lacking:
-            raise ZestError(f"missing or of another version: {', '.join(lacking)}; `pip install zest_jax` brings them")
-        if failed:
+            raise ZestError(
+                f"missing or of another version: {', '.join(lacking)}; `pip install zest_jax` brings them. Without them nothing "
+                "was checked"
+            )
+        if broken := [check.name for check in checks if not check.computed]:
+            raise ZestError(f"could not be computed: {', '.join(broken)}; see the errors above")
+        if failed := [check.name for check in checks if not check.passed]:
             raise ZestError(
                 f"{', '.join(failed)}: this machine computes something else than the paper authors' code; distances made here "
                 "cannot be trusted. Look for another version of JAX or of its plugin, or for a flag that lowers the precision"
             )
+
+    def _checks(self) -> "list[Check]":
+        from zest_jax.doctor.self_check import self_check
+
+        found = []
+        for check in self_check():
+            found.append(check)
+            if not self.json:
+                mark = "agrees" if check.passed else "DIFFERS" if check.computed else "FAILED"
+                result_console().print(
+                    f"{check.name:<32} {mark:<8} {check.text} ({check.seconds:.1f} s)", soft_wrap=True
+                )
+        return found
+
+
+def _about() -> dict[str, Any]:
+    from zest_jax.doctor import devices
+    from zest_jax.version import __version__
+
+    try:
+        seen = devices()
+    except (ImportError, RuntimeError) as error:
+        seen = [f"none: {error}"]
+    try:
+        jax = metadata.version("jax")
+    except metadata.PackageNotFoundError:
+        jax = None
+    return {
+        "zest_jax": __version__,
+        "python": platform.python_version(),
+        "system": platform.platform(terse=True),
+        "jax": jax,
+        "devices": seen,
+    }
 
 
 def _print_about(about: dict[str, Any], parts: "list[Extra]") -> None:

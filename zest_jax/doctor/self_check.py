@@ -26,12 +26,14 @@ class Check(NamedTuple):
     Attributes:
         name: what was computed.
         passed: whether it agrees.
+        computed: whether there was a result to compare; False after an error.
         text: how far it is off, or the error.
         seconds: that it took, compilation included.
     """
 
     name: str
     passed: bool
+    computed: bool
     text: str
     seconds: float
 
@@ -61,11 +63,11 @@ def self_check() -> Iterator[Check]:
         began = time.monotonic()
         try:
             found, most = check()
-            passed = bool(found <= most)
+            computed, passed = True, bool(found <= most)
             text = f"off by {found:.1e}, {'within' if passed else 'more than'} {most:g}"
         except Exception as error:
-            passed, text = False, f"{type(error).__name__}: {error}"
-        yield Check(name, passed, text, time.monotonic() - began)
+            computed, passed, text = False, False, f"{type(error).__name__}: {error}"
+        yield Check(name, passed, computed, text, time.monotonic() - began)
 
 
 def _probes(golden: dict[str, np.ndarray]) -> ProbeSet:
