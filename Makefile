@@ -17,7 +17,7 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python; do \
 TORCH ?= torch==2.13.0
 VENV ?= .venv
 ARGS ?=
-PARALLEL ?= -n auto --dist loadfile
+PARALLEL ?= -n auto --maxprocesses 8 --dist loadfile
 
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
