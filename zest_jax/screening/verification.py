@@ -83,18 +83,18 @@ def _problems(store: Store, rows: list[int]) -> list[Problem]:
             strict=True,
         )
         for entry, noted, content, norms, vectors in parts:
-            if digest_of_noted(entry.digest, entry.metadata, entry.added) != noted:
-                found.append(
-                    Problem(
-                        entry.name, "its architecture, data set, owner or dates are not what was noted at its addition"
-                    )
-                )
             try:
                 signature = signature_of(entry.name, content, entry.digest, store.uri)
                 store.header.check(signature, store.uri)
             except ZestError as error:
                 found.append(Problem(entry.name, str(error)))
                 continue
+            if digest_of_noted(entry.digest, entry.metadata, entry.added) != noted:
+                found.append(
+                    Problem(
+                        entry.name, "its architecture, data set, owner or dates are not what was noted at its addition"
+                    )
+                )
             sketch = make_sketch(signature.weights, store.header.sketch)
             same = (
                 vectors.shape == sketch.vectors.shape
