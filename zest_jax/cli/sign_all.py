@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import os
+import secrets
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -86,7 +87,7 @@ class SignAll(Common):
         jobs = self._jobs()
         probes = read_probes(self.probes)
         metadata = self.noted.metadata()
-        with _ray_kept_quiet() if self.ray else contextlib.nullcontext():
+        with _ray_kept_quiet(self.ray == LOCAL) if self.ray else contextlib.nullcontext():
             found = sign_all(jobs, probes, self.store, by=signer, metadata=metadata, progress=self.progress, say=note)
         if self.json:
             print_json(_as_json(found, self.store, jobs, probes.n_queries))
@@ -140,10 +141,14 @@ class SignAll(Common):
 
 
 @contextlib.contextmanager
-def _ray_kept_quiet() -> Iterator[None]:
-    """Keep what Ray prints of dead processes and nodes off stdout, where results go, and off the screen: we tell of them."""
-    # Read when Ray is loaded.
-    os.environ.setdefault("RAY_DEDUP_LOGS_SKIP_REGEX", ".")
+def _ray_kept_quiet(local: bool) -> Iterator[None]:
+    """Keep what Ray prints of dead processes and nodes off stdout, where results go; and others out of a Ray of our own."""
+    if "ray" not in sys.modules:
+        # Read when Ray is loaded. It prints what we tell of in fewer words.
+        os.environ.setdefault("RAY_DEDUP_LOGS_SKIP_REGEX", ".")
+        if local and "RAY_AUTH_MODE" not in os.environ:
+            # Its ports are open to the network, and who reaches them may run anything; older versions of Ray know no tokens.
+            os.environ |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
     with contextlib.redirect_stdout(sys.stderr):
         yield
 

@@ -115,8 +115,6 @@ def _started(ray: Any, settings: Mapping[str, Any], folder: str, room: int) -> N
             num_cpus=usable_cores(),
             object_store_memory=2 * room + ROOM,
             _temp_dir=folder,
-            # Nobody else is to reach it.
-            _node_ip_address="127.0.0.1",
             **settings,
         )
     except Exception as error:  # Ray raises what it likes
@@ -138,7 +136,8 @@ def _joined(ray: Any, address: str, settings: Mapping[str, Any]) -> None:
             ) from error
         raise ClusterError(
             f"cannot join the Ray cluster {address} ({_first_line(error)}); run this on a machine that belongs to it: on the "
-            "first `ray start --head`, on the others `ray start --address=HOST:6379`"
+            "first `ray start --head`, on the others `ray start --address=HOST:6379`. Where the cluster asks for a token, set "
+            "RAY_AUTH_MODE=token (`ray get-auth-token` shows it)"
         ) from error
 
 
@@ -165,13 +164,30 @@ def _check_address(address: str) -> None:
             f"{address!r} is no address of a Ray cluster; give HOST:PORT of its head (Ray takes port 6379), or auto"
         )
     try:
-        with socket.create_connection((host.strip("[]"), int(port)), timeout=REACH):
-            pass
+        with socket.create_connection((host.strip("[]"), int(port)), timeout=REACH) as line:
+            greeted = _speaks_http2(line)
     except (OSError, OverflowError) as error:
         raise ClusterError(
             f"nothing answers at {address} ({error}); start the cluster's head there with `ray start --head --port={port}`, or "
             "give the address that it printed"
         ) from error
+    if not greeted:
+        raise ClusterError(
+            f"what answers at {address} is no head of a Ray cluster; give the address that `ray start --head` printed"
+        )
+
+
+def _speaks_http2(line: socket.socket) -> bool:
+    """Whether the other end of a new connection speaks HTTP/2, as Ray's head does; Ray itself would wait for minutes."""
+    if os.environ.get("RAY_USE_TLS", "0") not in ("", "0"):
+        return True
+    # The preface of a client, and its settings: none. A server answers with its own (RFC 9113, 3.4), type 4 in the fourth byte.
+    line.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes([0, 0, 0, 4, 0, 0, 0, 0, 0]))
+    answer = b""
+    with contextlib.suppress(TimeoutError):
+        while len(answer) < 9 and (more := line.recv(9 - len(answer))):
+            answer += more
+    return len(answer) == 9 and answer[3] == 4
 
 
 def _folder() -> str:
