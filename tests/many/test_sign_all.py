@@ -57,7 +57,10 @@ def test_models_that_fail_are_told_of_and_left_out(tmp_path, probes, real, modul
         "constant": (make("constant"), "the signature of constant says nothing about the model"),
         "random": (make("random"), "is not deterministic: asked the same 64 inputs twice"),
         "cut": (Job(name="cut", model=str(tmp_path / "cut.onnx")), "is a truncated ONNX model"),
-        "shape": (dataclasses.replace(real[0], name="shape", load={"layout": "NHWC"}), "takes inputs [any, 3, 32, 32] (NHWC), got"),
+        "shape": (
+            dataclasses.replace(real[0], name="shape", load={"layout": "NHWC"}),
+            "takes inputs [any, 3, 32, 32] (NHWC), got",
+        ),
         "setting": (dataclasses.replace(real[0], name="setting", load={"device": "cpu"}), "device cannot be set for"),
     }
     jobs = [job for job, _ in failing.values()]
