@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -201,3 +202,20 @@ def read(path: Path) -> bytes:
         return path.read_bytes()
     except OSError:
         return b""
+
+
+def test_the_page_names_options_and_functions_that_exist(zest):
+    import ast
+
+    import zest_jax.many
+
+    page = (Path(__file__).parents[2] / "docs" / "cluster.md").read_text(encoding="utf-8")
+    _, shown, _ = zest("sign-all", "--help")
+    # Those of `ray start`.
+    assert set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", page)) - {"--head", "--port", "--address"} <= set(
+        re.findall(r"--[a-z][a-z-]+", shown)
+    )
+    (block,) = re.findall(r"```python\n(.*?)```", page, re.S)
+    for node in ast.parse(block).body:
+        if isinstance(node, ast.ImportFrom) and node.module == "zest_jax.many":
+            assert {name.name for name in node.names} <= set(zest_jax.many.__all__)

@@ -53,7 +53,7 @@ class Machines:
         soon = {"health_check_initial_delay_ms": 0, "health_check_period_ms": 200, "health_check_failure_threshold": 3}
         head = {"num_cpus": 0, "_system_config": soon, **self.settings}
         self.cluster = Cluster(initialize_head=True, head_node_args=head)
-        self.address: str = self.cluster.address
+        self.address = str(self.cluster.address)
         self.nodes = [self.start() for _ in range(2)]
 
     def start(self, **resources: float) -> Any:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from zest_jax.errors import ClusterError, MissingExtraError
-from zest_jax.many import Job, PlainLoop, RayTasks, Signed, sign_all
+from zest_jax.many import Failed, Job, PlainLoop, RayTasks, Signed, sign_all
 from zest_jax.many.ray_cluster import connected, places
 from zest_jax.screening import Store, verify
 
@@ -143,7 +143,8 @@ def test_poisonous_models_are_skipped_and_told_of(ray, tmp_path, probes, real, m
 
 def test_a_file_that_is_another_one_on_the_node_is_refused(ray, probes, real, monkeypatch):
     monkeypatch.setattr("zest_jax.many.ray_tasks.identity_of", lambda model: "0" * 64)
-    (failed,) = list(filter(None, RayTasks().outcomes(real[:1], probes, quietly)))
+    (failed,) = filter(None, RayTasks().outcomes(real[:1], probes, quietly))
+    assert isinstance(failed, Failed)
     assert f"{real[0].model} is another file here (SHA-256 " in failed.error
     assert "than where it was asked for (0000000000000000)" in failed.error
 
@@ -164,6 +165,7 @@ def test_a_file_that_goes_before_its_turn_fails_alone(ray, probes, real, tmp_pat
     gone = dataclasses.replace(real[0], name="gone", model=str(tmp_path / "gone.onnx"))
     found = list(filter(None, RayTasks().outcomes([gone, real[0]], probes, quietly)))
     assert [(one.job.name, type(one).__name__) for one in found] == [("gone", "Failed"), (real[0].name, "Signed")]
+    assert isinstance(found[0], Failed)
     assert "there is no file" in found[0].error
 
 

@@ -5,13 +5,14 @@ import itertools
 import os
 import shutil
 from collections.abc import Iterable, Iterator
+from typing import Any
 
 import numpy as np
 import pytest
 
 import zest_jax as zj
 from zest_jax.errors import ProbeMismatchError, StoreError
-from zest_jax.many import Failed, Job, PlainLoop, Signed, sign_all
+from zest_jax.many import Job, PlainLoop, Signed, sign_all
 from zest_jax.many.job import attempt
 from zest_jax.screening import Metadata, Store, verify
 
@@ -118,7 +119,7 @@ class Prepared:
 
     ready: Iterable
 
-    def outcomes(self, jobs, probes, say) -> Iterator[Signed | Failed | None]:
+    def outcomes(self, jobs, probes, say) -> Iterator[Any]:
         for one in self.ready:
             yield one() if callable(one) else one
 

@@ -163,8 +163,8 @@ class ModelOptions:
         from zest_jax.cli.files import check_model
 
         check_model(model)
-        settings = self.settings() | (remote or {})
-        return load_model(model, **settings | {"factory": factory or self.factory, "label": label})
+        settings = {**self.settings(), **(remote or {}), "factory": factory or self.factory, "label": label}
+        return load_model(model, **settings)
 
     def settings(self) -> dict[str, Any]:
         """Keyword arguments of `load_model`."""

@@ -184,7 +184,7 @@ def _what_is_left(jobs: Sequence[Job], store: Store | None) -> tuple[list[Job], 
             except (OSError, ZestError):
                 # The file has gone since: what was signed is in the store.
                 given = None
-            if None not in (stored, given) and stored != given:
+            if stored is not None and given is not None and stored != given:
                 error = (
                     f"{store.uri} holds the signature of another file under the name {job.name} (SHA-256 {stored[:16]}, and "
                     f"{job.model} has {given[:16]}); give the new model another name, or remove the old one first"
