@@ -36,6 +36,10 @@ class StoreError(ZestError):
     """A store of signatures cannot be read or changed: another format, damaged, no room, or other content under a name."""
 
 
+class ClusterError(ZestError):
+    """A Ray cluster cannot be reached or used: no such address, other versions, no node with what a model needs."""
+
+
 class UnsafeFileError(ZestError):
     """Loading the file could run code of its author; refused unless the caller trusts it."""
 

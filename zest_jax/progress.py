@@ -13,21 +13,24 @@ from rich.text import Text
 LINE_EVERY = 15.0
 
 Update = Callable[[int], None]
+Speed = Callable[[float], str]
 
 
 class _Rate(ProgressColumn):
-    def __init__(self, unit: str, done: int) -> None:
+    def __init__(self, speed: Speed, done: int) -> None:
         super().__init__()
-        self.unit, self.done = unit, done
+        self.speed, self.done = speed, done
 
     def render(self, task: Task) -> Text:
         elapsed = task.finished_time if task.finished else task.elapsed
         rate = (task.completed - self.done) / max(elapsed or 0.0, 1e-9)
-        return Text(f"{rate:,.0f} {self.unit}/s", style="progress.data.speed")
+        return Text(self.speed(rate), style="progress.data.speed")
 
 
 @contextlib.contextmanager
-def progress_bar(description: str, total: int, *, unit: str, show: bool | None, done: int = 0) -> Iterator[Update]:
+def progress_bar(
+    description: str, total: int, *, unit: str, show: bool | None, done: int = 0, speed: Speed | None = None
+) -> Iterator[Update]:
     """Give a function to be called with the number of units done so far.
 
     Args:
@@ -36,10 +39,12 @@ def progress_bar(description: str, total: int, *, unit: str, show: bool | None, 
         unit: what is counted, plural.
         show: True: a bar on a terminal, a line every 15 s elsewhere; None: only on a terminal; False: nothing.
         done: units done by an earlier run, left out of the rate.
+        speed: makes a text of the units done per second, and of what else may be told; None: that rate.
 
     >>> with progress_bar("counting", 2, unit="things", show=False) as update:
     ...     update(2)
     """
+    speed = speed or (lambda rate: f"{rate:,.0f} {unit}/s")
     terminal = sys.stderr.isatty()
     if show is False or (show is None and not terminal):
         yield lambda _: None
@@ -49,7 +54,7 @@ def progress_bar(description: str, total: int, *, unit: str, show: bool | None, 
             BarColumn(),
             MofNCompleteColumn(),
             TextColumn(unit),
-            _Rate(unit, done),
+            _Rate(speed, done),
             TimeRemainingColumn(),
             TextColumn("left"),
         )
@@ -57,7 +62,7 @@ def progress_bar(description: str, total: int, *, unit: str, show: bool | None, 
             task = bar.add_task(description, total=total, completed=done)
             yield lambda n: bar.update(task, completed=n)
     else:
-        yield _Lines(description, total, unit, done)
+        yield _Lines(description, total, unit, done, speed)
 
 
 def tell(text: str, show: bool | None) -> None:
@@ -69,8 +74,8 @@ def tell(text: str, show: bool | None) -> None:
 class _Lines:
     """Progress for a log: one line now and then, and one at the end."""
 
-    def __init__(self, description: str, total: int, unit: str, done: int) -> None:
-        self.description, self.total, self.unit, self.first = description, total, unit, done
+    def __init__(self, description: str, total: int, unit: str, done: int, speed: Speed) -> None:
+        self.description, self.total, self.unit, self.first, self.speed = description, total, unit, done, speed
         self.start = self.last = time.monotonic()
 
     def __call__(self, done: int) -> None:
@@ -81,7 +86,7 @@ class _Lines:
         rate = (done - self.first) / max(now - self.start, 1e-9)
         left = (self.total - done) / rate if rate > 0 else float("inf")
         print(
-            f"{self.description}: {done:,} of {self.total:,} {self.unit}, {rate:,.0f} {self.unit}/s, {left:,.0f} s left",
+            f"{self.description}: {done:,} of {self.total:,} {self.unit}, {self.speed(rate)}, {left:,.0f} s left",
             file=sys.stderr,
             flush=True,
         )

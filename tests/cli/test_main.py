@@ -27,7 +27,7 @@ from zest_jax.references import ReferenceMethod
 from zest_jax.signing import Targets
 from zest_jax.solving import SolveSettings
 
-COMMANDS = ["probes", "sign", "distance", "compare", "show", "screen", "report"]
+COMMANDS = ["probes", "sign", "sign-all", "distance", "compare", "show", "screen", "report"]
 
 
 def process(*arguments, **kwargs):
@@ -92,7 +92,7 @@ def test_every_option_has_a_help_text():
             assert any(found), (owner, name)
             # A subclass that changes a default keeps the text.
             if (
-                name not in ("probe", "pool", "how", "remote", "solve", "comparison", "data", "where")
+                name not in ("probe", "pool", "how", "remote", "solve", "comparison", "data", "where", "noted")
                 or owner.__name__ == "TrainingData"
             ):
                 assert any('"""' in after.partition("\n\n")[0] for after in found), (owner, name)

@@ -76,7 +76,7 @@ def from_checkpoint(
             default = _run_of(checkpoint.path).name
     else:
         found = load_checkpoint(checkpoint)
-        default = _name_of(Path(checkpoint))
+        default = name_of(Path(checkpoint))
     info = found.info
     label = label or default
     modality = _modality(info, label)
@@ -114,7 +114,8 @@ def _modality(info: "CheckpointInfo", label: str) -> Modality:
     return "image" if len(info.input_shape) == 3 else "audio"
 
 
-def _name_of(path: Path) -> str:
+def name_of(path: Path) -> str:
+    """What the model of a folder is called: after its run, with the epoch where one was named."""
     path = path.absolute()
     run = _run_of(path)
     return path.name if run == path else f"{run.name} epoch {path.name}"

@@ -67,7 +67,7 @@ def load_model(
     'mine'
     """
     settings = {name: value for name, value in settings.items() if value is not None}
-    if _is_reference(model):
+    if is_reference(model):
         return _black_box_of(_made_by_reference(str(model)), str(model), settings)
     if isinstance(model, str) and _URL.match(model):
         if factory is not None:
@@ -160,7 +160,8 @@ def _applicable_to_checkpoint(settings: dict[str, Any], path: Path, factory: Any
     return settings
 
 
-def _is_reference(model: str | os.PathLike[str]) -> bool:
+def is_reference(model: str | os.PathLike[str]) -> bool:
+    """Whether a model is named as `package.module:function`."""
     return isinstance(model, str) and _REFERENCE.fullmatch(model) is not None and not os.path.exists(model)
 
 

@@ -25,6 +25,7 @@ from zest_jax.cli.reuse import Reuse
 from zest_jax.cli.screen import Screen
 from zest_jax.cli.show import Show
 from zest_jax.cli.sign import Sign
+from zest_jax.cli.sign_all import SignAll
 from zest_jax.cli.store import Store
 from zest_jax.cli.train import Train
 from zest_jax.cli.zoo import Zoo
@@ -53,7 +54,7 @@ Make probes once, sign every model with them, compare the signatures:
 
 Keep many signatures in a store, and find those nearest to a suspect:
 
-    zest store add models.store *.sig
+    zest sign-all models/ --probes probes.npz --store models.store
     zest screen suspect.sig --store models.store
     zest report suspect.sig --store models.store -o report.html
 
@@ -65,6 +66,7 @@ ZEST_DEBUG=1 in the environment, or --debug after a command, shows the traceback
 Command = (
     Annotated[Probes, tyro.conf.subcommand("probes")]
     | Annotated[Sign, tyro.conf.subcommand("sign")]
+    | Annotated[SignAll, tyro.conf.subcommand("sign-all")]
     | Annotated[Distance, tyro.conf.subcommand("distance")]
     | Annotated[Compare, tyro.conf.subcommand("compare")]
     | Annotated[Show, tyro.conf.subcommand("show")]

@@ -163,25 +163,27 @@ class ModelOptions:
         from zest_jax.cli.files import check_model
 
         check_model(model)
+        settings = {**self.settings(), **(remote or {}), "factory": factory or self.factory, "label": label}
+        return load_model(model, **settings)
+
+    def settings(self) -> dict[str, Any]:
+        """Keyword arguments of `load_model`."""
         output = self.model_output
-        return load_model(
-            model,
-            trust=self.trust,
-            factory=factory or self.factory,
-            label=label,
-            class_names=self._names(),
-            mean=self.mean,
-            std=self.std,
-            value_range=self.value_range,
-            layout=None if self.layout == "auto" else self.layout,
-            rate=self.model_rate,
-            output=int(output) if output is not None and output.isdigit() else output,
-            returns=None if self.returns == "auto" else self.returns,
-            device=self.device,
-            threads=self.threads,
-            providers=self.providers,
-            **(remote or {}),
-        )
+        return {
+            "trust": self.trust,
+            "factory": self.factory,
+            "class_names": self._names(),
+            "mean": self.mean,
+            "std": self.std,
+            "value_range": self.value_range,
+            "layout": None if self.layout == "auto" else self.layout,
+            "rate": self.model_rate,
+            "output": int(output) if output is not None and output.isdigit() else output,
+            "returns": None if self.returns == "auto" else self.returns,
+            "device": self.device,
+            "threads": self.threads,
+            "providers": self.providers,
+        }
 
     def _names(self) -> list[str] | None:
         from zest_jax.cli.files import UsageError, check_exists

@@ -15,7 +15,7 @@ from zest_jax.cli.files import UsageError, check_exists, read_signature
 from zest_jax.cli.options import OFF, Common, commas
 
 if TYPE_CHECKING:
-    from zest_jax.screening import Entry, Filter
+    from zest_jax.screening import Entry, Filter, Metadata
     from zest_jax.screening import Store as SignatureStore
     from zest_jax.signature import Signature
 
@@ -59,6 +59,31 @@ class FilterOptions:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class NotedOptions:
+    """What is noted of all models that are added."""
+
+    architecture: Annotated[
+        str | None, arg(metavar="NAME", help_behavior_hint="(default: what a checkpoint says, else unknown)")
+    ] = None
+    """Architecture of all of them."""
+
+    data: Annotated[str | None, arg(metavar="NAME", help_behavior_hint="(default: unknown)")] = None
+    """What they were trained on."""
+
+    owner: Annotated[str | None, arg(metavar="NAME", help_behavior_hint="(default: unknown)")] = None
+    """Whose they are."""
+
+    date: Annotated[dt.date | None, *_TODAY] = None
+    """When they were made, or came in."""
+
+    def metadata(self) -> "Metadata":
+        """As the library takes it."""
+        from zest_jax.screening import Metadata
+
+        return Metadata(**dataclasses.asdict(self))
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class Add(Common):
     """Add signatures to a store, and make the store if there is none.
 
@@ -75,19 +100,7 @@ class Add(Common):
     names: Literal["label", "file"] = "label"
     """What models are called in the store: as their signatures say (zest sign --label), or after their files."""
 
-    architecture: Annotated[
-        str | None, arg(metavar="NAME", help_behavior_hint="(default: what a checkpoint says, else unknown)")
-    ] = None
-    """Architecture of all of them."""
-
-    data: Annotated[str | None, arg(metavar="NAME", help_behavior_hint="(default: unknown)")] = None
-    """What they were trained on."""
-
-    owner: Annotated[str | None, arg(metavar="NAME", help_behavior_hint="(default: unknown)")] = None
-    """Whose they are."""
-
-    date: Annotated[dt.date | None, *_TODAY] = None
-    """When they were made, or came in."""
+    noted: Annotated[NotedOptions, arg(name="metadata")] = dataclasses.field(default_factory=NotedOptions)
 
     def run(self) -> None:
         if not self.signatures:
@@ -95,9 +108,8 @@ class Add(Common):
         for path in self.signatures:
             check_exists(path, "make it with `zest sign MODEL --probes probes.npz -o model.sig`")
         from zest_jax.progress import progress_bar
-        from zest_jax.screening import Metadata
 
-        noted = Metadata(architecture=self.architecture, data=self.data, owner=self.owner, date=self.date)
+        noted = self.noted.metadata()
         store: SignatureStore | None = None
         added, present, done = 0, 0, 0
         origins: dict[str, Path] = {}
@@ -326,24 +338,12 @@ class Store:
 
 
 def open_or_create(uri: str, like: "Signature") -> "SignatureStore":
-    """Open the store, or make it for signatures like this one."""
-    from zest_jax.errors import StoreError
-    from zest_jax.screening import Store
+    """Open the store, or make it for signatures like this one, and say so."""
+    from zest_jax.screening.opening import open_or_create
 
-    try:
-        return Store.open(uri)
-    except FileNotFoundError:
-        pass
-    try:
-        store = Store.create(uri, like=like)
-    except StoreError:
-        # Somebody else may have made it just now; any other reason is raised again by `open`, or was the reason.
-        try:
-            return Store.open(uri)
-        except FileNotFoundError:
-            pass
-        raise
-    note(f"made the store {uri} for probe set {like.probe_hash[:16]}")
+    store, made = open_or_create(uri, like)
+    if made:
+        note(f"made the store {uri} for probe set {like.probe_hash[:16]}")
     return store
 
 

@@ -1,0 +1,199 @@
+"""Models signed by the nodes of a real Ray cluster: the same signatures, whatever a model does."""
+
+import dataclasses
+import os
+import sys
+
+import numpy as np
+import pytest
+
+from zest_jax.errors import ClusterError, MissingExtraError
+from zest_jax.many import Failed, Job, PlainLoop, RayTasks, Signed, sign_all
+from zest_jax.many.ray_cluster import connected, places
+from zest_jax.screening import Store, verify
+
+pytest.importorskip("lance")
+pytest.importorskip("ray")
+pytestmark = pytest.mark.slow
+
+
+def quietly(text: str) -> None:
+    """Say nothing."""
+
+
+class TestAddresses:
+    """Refused before anything is asked; first, since a process has one connection at a time."""
+
+    def join(self, address):
+        with connected(address, room=0):
+            raise AssertionError("it was joined")
+
+    def test_what_is_no_address(self, machines):
+        for address, message in (
+            ("cluster", "'cluster' is no address of a Ray cluster; give HOST:PORT of its head"),
+            (":6379", "':6379' is no address of a Ray cluster"),
+            ("ray://host:10001", "ray://host:10001 is an address of Ray Client, which loses its tasks"),
+            ("127.0.0.1:1", r"nothing answers at 127.0.0.1:1 \(.*refused\); start the cluster's head there"),
+        ):
+            with pytest.raises(ClusterError, match=message):
+                self.join(address)
+
+    def test_what_answers_but_is_no_ray(self, machines):
+        import socket
+        import threading
+
+        with socket.create_server(("127.0.0.1", 0)) as server:
+
+            def answer():
+                line, _ = server.accept()
+                with line:
+                    line.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+
+            thread = threading.Thread(target=answer)
+            thread.start()
+            with pytest.raises(ClusterError, match="what answers at .* is no head of a Ray cluster"):
+                self.join(f"127.0.0.1:{server.getsockname()[1]}")
+            thread.join()
+
+    def test_another_version_of_ray(self, machines, monkeypatch):
+        import ray
+
+        monkeypatch.setattr(ray, "__version__", "1.0.0")
+        with pytest.raises(
+            ClusterError, match=r"was started with other versions than this process has \(Ray 1.0.0, Python"
+        ):
+            self.join(machines.address)
+        assert not ray.is_initialized()
+
+    def test_without_ray(self, monkeypatch):
+        monkeypatch.setitem(sys.modules, "ray", None)
+        with pytest.raises(
+            MissingExtraError, match=r'ray is not installed; install it with `pip install "zest_jax\[cluster\]"`'
+        ):
+            self.join(None)
+
+    def test_another_cluster_than_that_of_this_process(self, ray):
+        with pytest.raises(ClusterError, match="is connected to the Ray cluster .* already, not to 10.0.0.1:6379"):
+            self.join("10.0.0.1:6379")
+
+
+def test_signatures_are_those_of_the_loop(ray, tmp_path, probes, real):
+    said = []
+    found = sign_all(real, probes, tmp_path / "s", by=RayTasks(), say=said.append)
+    assert said == ["Ray: 3 nodes (1 CPUs and 0 GPUs; 1 CPUs and 0 GPUs; 0 CPUs and 0 GPUs), 2 models at a time"]
+    assert sorted(done.name for done in found.done) == sorted(job.name for job in real)
+    assert all(done.where and done.tries == 1 for done in found.done)
+    store = Store.open(tmp_path / "s")
+    assert list(verify(store)) == []
+    stored = store.load([job.name for job in real])
+    for one, signature in zip(PlainLoop().outcomes(real, probes, quietly), stored, strict=True):
+        assert isinstance(one, Signed)
+        np.testing.assert_allclose(signature.weights, one.signature.weights, rtol=1e-6, atol=1e-6)
+        assert signature.label == one.signature.label
+        assert signature.settings["model"]["threads"] == 1
+    again = sign_all(real, probes, tmp_path / "s", by=RayTasks())
+    assert (again.done, len(again.present), again.version) == ((), 3, found.version)
+
+
+FAILING = """
+import ctypes, os, pathlib
+def begun(name):
+    with open(pathlib.Path(__file__).with_suffix(".txt"), "a") as file: file.write(name + "\\n")
+def exits():
+    begun("exits")
+    os._exit(1)
+def crashes():
+    begun("crashes")
+    ctypes.string_at(0)
+def raises():
+    begun("raises")
+    def ask(x): raise RuntimeError("no such table")
+    return ask
+def constant(): return lambda x: x.mean((1, 2)) * 0 + 1
+def threads():
+    begun(os.environ["OMP_NUM_THREADS"] + os.environ["NPROC"] + os.environ["ZEST_CORES"])
+    return lambda x: x.mean((1, 2))
+"""
+
+
+def test_poisonous_models_are_skipped_and_told_of(ray, tmp_path, probes, real, module):
+    make = module("failing", FAILING)
+    jobs = [make("exits"), make("raises"), *real, make("crashes"), make("constant"), make("threads")]
+    said = []
+    with pytest.warns(UserWarning, match="constant: .*:constant gave the same outputs whatever was masked"):
+        found = sign_all(jobs, probes, tmp_path / "s", by=RayTasks(crashes=2), say=said.append)
+    assert {failed.job.name: failed.tries for failed in found.failed} == {
+        "exits": 2, "raises": 1, "crashes": 2, "constant": 1
+    }  # fmt: skip
+    errors = {failed.job.name: failed.error for failed in found.failed}
+    assert (
+        errors["exits"]
+        == errors["crashes"]
+        == ("its process died 2 times (a segmentation fault, no memory, or it ended itself); it is skipped")
+    )
+    assert "RuntimeError: no such table" in errors["raises"]
+    assert "says nothing about the model" in errors["constant"]
+    assert "crashes: its process died; it is tried again at the end (1 of 2)" in said
+    assert sorted(entry.name for entry in Store.open(tmp_path / "s").entries()) == sorted(
+        [*(job.name for job in real), "threads"]
+    )
+    begun = next(tmp_path.glob("failing*.txt")).read_text().split()
+    assert sorted(begun) == ["111", "crashes", "crashes", "exits", "exits", "raises"]
+
+
+def test_a_file_that_is_another_one_on_the_node_is_refused(ray, probes, real, monkeypatch):
+    monkeypatch.setattr("zest_jax.many.ray_tasks.identity_of", lambda model: "0" * 64)
+    (failed,) = filter(None, RayTasks().outcomes(real[:1], probes, quietly))
+    assert isinstance(failed, Failed)
+    assert f"{real[0].model} is another file here (SHA-256 " in failed.error
+    assert "than where it was asked for (0000000000000000)" in failed.error
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/self/fd"), reason="needs a path that only one process has")
+def test_a_path_that_the_node_does_not_have_ends_the_run(ray, probes, real):
+    own = os.dup2(os.open(real[0].model, os.O_RDONLY), 912, inheritable=False)
+    try:
+        with pytest.raises(
+            ClusterError, match=r"the machine .* has no file /proc/self/fd/912, which is here; models must be"
+        ):
+            list(RayTasks().outcomes([Job(name="own", model=f"/proc/self/fd/{own}")], probes, quietly))
+    finally:
+        os.close(own)
+
+
+def test_a_file_that_goes_before_its_turn_fails_alone(ray, probes, real, tmp_path):
+    gone = dataclasses.replace(real[0], name="gone", model=str(tmp_path / "gone.onnx"))
+    found = list(filter(None, RayTasks().outcomes([gone, real[0]], probes, quietly)))
+    assert [(one.job.name, type(one).__name__) for one in found] == [("gone", "Failed"), (real[0].name, "Signed")]
+    assert isinstance(found[0], Failed)
+    assert "there is no file" in found[0].error
+
+
+def test_another_version_of_this_package_ends_the_run(ray, probes, real, monkeypatch):
+    monkeypatch.setattr("zest_jax.many.ray_tasks.__version__", "99.0")
+    with pytest.raises(
+        ClusterError, match=r"the machine .* has zest_jax .*, and this process 99.0; install the same version"
+    ):
+        list(RayTasks().outcomes(real, probes, quietly))
+
+
+def test_resources_that_no_node_has_are_refused_at_once(ray, probes, real):
+    for how, message in (
+        (RayTasks(cpus=2), r"no node of the Ray cluster has the 2 CPUs of a model; it is 3 nodes \(1 CPUs and 0 GPUs;"),
+        (RayTasks(gpus=0.5), r"has the 1 CPUs and 0.5 GPUs of a model; .*; lower `cpus` and `gpus`, or start a node"),
+    ):
+        with pytest.raises(ClusterError, match=message):
+            next(how.outcomes(real, probes, quietly))
+    assert places(ray, 0.5, 0) == 4
+
+
+def test_numbers_out_of_range_are_refused():
+    for settings, message in (
+        ({"cpus": 0}, "`cpus` is 0; give the CPUs of one model, above 0"),
+        ({"gpus": 1.5}, "`gpus` is 1.5; give the GPUs of one model: a share of one, or a whole number"),
+        ({"gpus": -1}, "`gpus` is -1"),
+        ({"in_flight": 0}, "`in_flight` is 0; give at least 1"),
+        ({"crashes": 0}, "`crashes` is 0; give at least 1"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            RayTasks(**settings)

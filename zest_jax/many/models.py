@@ -1,0 +1,130 @@
+"""Which models are meant by files, folders and Python references, and what each is called."""
+
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+from zest_jax.blackbox.checkpoint import name_of
+from zest_jax.blackbox.external_data import external_files
+from zest_jax.blackbox.files import is_reference
+from zest_jax.blackbox.recognise import FileKind, file_identity, is_checkpoint_folder, recognise
+from zest_jax.screening.entries import check_text
+
+# Of a folder, files that end so are its models; what else lies there (logs, labels, signatures) is not.
+ENDINGS = (".onnx", ".pt", ".pth", ".pt2", ".ts", ".safetensors")
+
+Naming = Literal["file", "path"]
+
+
+class Model(NamedTuple):
+    """A model by name.
+
+    Attributes:
+        name: what it is called in a store.
+        source: absolute path of its file or folder, or `package.module:function`.
+    """
+
+    name: str
+    source: str
+
+
+def find_models(given: Sequence[str | os.PathLike[str]], *, names: Naming = "file") -> list[Model]:
+    """Find the models that are meant, each with a name of its own.
+
+    Args:
+        given: model files; folders of runs of `zest train`, or checkpoints in them; Python references; folders of zoos; any
+            other folder stands for the model files (by their endings) and runs that lie directly in it.
+        names: what models are called: "file", after their file, run, or entry of the zoo; "path", as they were given, without
+            the file's ending.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: a model is behind an address; a folder holds none; two would have the same name, or one an impossible one.
+
+    >>> [model.name for model in find_models(["tests/golden/models"])]
+    ['unrelated', 'victim', 'victim_epoch3']
+    """
+    if names not in ("file", "path"):
+        raise ValueError(f"`names` is {names!r}; choose 'file' or 'path'")
+    found: dict[str, Model] = {}
+    for one in given:
+        for name, source in _models_of(str(one), names):
+            check_text("name", name)
+            if (other := found.get(name)) is not None:
+                if other.source == source:
+                    raise ValueError(f"{source} is given twice; name each model once")
+                raise ValueError(
+                    f"{other.source} and {source} would both be called {name!r}; in a store names are unique: "
+                    "`names='path'` calls models after their paths"
+                )
+            found[name] = Model(name, source)
+    return list(found.values())
+
+
+def identity_of(source: str) -> str | None:
+    """SHA-256 of a model's file, as its signature will tell (`settings["model"]["file_sha256"]`).
+
+    None where that cannot be told by reading a file: of Python references and checkpoints.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        FileFormatError: it is no model file, or an ONNX model without its external data.
+    """
+    if is_reference(source) or is_checkpoint_folder(source):
+        return None
+    more = external_files(source).values() if recognise(source) is FileKind.ONNX else ()
+    return file_identity(source, *more)
+
+
+def _models_of(given: str, names: Naming) -> Iterator[tuple[str, str]]:
+    if given.lower().startswith(("http://", "https://")):
+        raise ValueError(
+            f"{given} is asked over the network, which costs money and has a journal; sign it by itself: `zest sign {given} "
+            "--probes ... -o NAME.sig`, and add it with `zest store add`"
+        )
+    if is_reference(given):
+        yield given, given
+        return
+    path = Path(given)
+    if not path.exists():
+        raise FileNotFoundError(
+            f"there is no file {given}; give model files, folders of models, or Python references `package.module:function`"
+        )
+    if path.is_file() or is_checkpoint_folder(path):
+        yield _name(path, names), str(path.absolute())
+    elif (path / "index.json").is_file():
+        yield from _of_zoo(path, names)
+    else:
+        yield from _in_folder(path, names)
+
+
+def _of_zoo(folder: Path, names: Naming) -> Iterator[tuple[str, str]]:
+    from zest_jax.zoo.index import read_index
+
+    for entry in read_index(folder):
+        yield (
+            entry.name if names == "file" else _name(folder / entry.path, names),
+            str((folder / entry.path).absolute()),
+        )
+
+
+def _in_folder(folder: Path, names: Naming) -> Iterator[tuple[str, str]]:
+    inside = [
+        child
+        for child in sorted(folder.iterdir())
+        if (child.is_file() and child.suffix.lower() in ENDINGS) or is_checkpoint_folder(child)
+    ]
+    if not inside:
+        raise ValueError(
+            f"the folder {folder} holds no model: no run of `zest train` and no file that ends in {', '.join(ENDINGS)}; name the "
+            "models themselves"
+        )
+    for child in inside:
+        yield _name(child, names), str(child.absolute())
+
+
+def _name(path: Path, names: Naming) -> str:
+    if is_checkpoint_folder(path):
+        return name_of(path) if names == "file" else path.as_posix()
+    return path.stem if names == "file" else path.with_suffix("").as_posix()
