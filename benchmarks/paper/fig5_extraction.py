@@ -71,7 +71,7 @@ def measure(settings: Settings, pieces: Pieces) -> None:
     data = training.read()
     training.train(pieces, data)
     probes = zest.image_probes(data.inputs, settings.n_references, settings.n_samples)
-    copies = [(answers, seed) for answers in settings.answers for seed in settings.victims]
+    copies: list[tuple[Answers, int]] = [(answers, seed) for answers in settings.answers for seed in settings.victims]
     for answers, seed in copies:
         pieces.do(
             lambda answers=answers, seed=seed: copied(settings, pieces, data, answers, seed),

@@ -13,7 +13,6 @@ from tyro.conf import Positional, arg
 from tyro.constructors import PrimitiveConstructorSpec
 
 from zest_jax.cli.console import note, print_json, result_console
-from zest_jax.cli.distance import POOR_R2
 from zest_jax.cli.files import UsageError, check_model, read_probes
 from zest_jax.cli.options import OFF, Common, ModelOptions, SolveOptions
 from zest_jax.cli.store import NotedOptions
@@ -188,6 +187,8 @@ def _as_json(found: "SignedAll", store: str, jobs: "list[Job]", n_queries: int) 
 
 
 def _warn_of_poor_fits(found: "SignedAll") -> None:
+    from zest_jax.signature import POOR_R2
+
     poor = [f"{each.name} ({each.r2:.2f})" for each in found.done if each.r2 < POOR_R2]
     if poor:
         note(
