@@ -10,6 +10,9 @@ from zest_jax.alignment import METRICS, Alignment, AlignMethod, Metric, align
 from zest_jax.errors import ProbeMismatchError
 from zest_jax.signature import Signature
 
+# Distances of models with equal weights differ from 0 by rounding.
+EQUAL = 1e-9
+
 
 def distance(
     a: Signature,

@@ -8,6 +8,8 @@ from zest_jax.alignment import Alignment, AlignMethod, align
 from zest_jax.distances import distance
 from zest_jax.signature import Signature
 
+LEVEL, RESAMPLES, SEED = 0.95, 1000, 0
+
 
 class Interval(NamedTuple):
     """Where a value lies, as far as can be told.
@@ -27,9 +29,9 @@ def distance_interval(
     b: Signature,
     *,
     align_by: AlignMethod | Alignment = "auto",
-    level: float = 0.95,
-    resamples: int = 1000,
-    seed: int = 0,
+    level: float = LEVEL,
+    resamples: int = RESAMPLES,
+    seed: int = SEED,
 ) -> Interval:
     """Interval of the cosine distance over the choice of references (percentile bootstrap; Efron 1979).
 

@@ -7,7 +7,7 @@ from many_models import copy_of, model
 import zest_jax as zest
 from zest_jax.alignment import match_classes
 from zest_jax.screening import exact
-from zest_jax.screening.exact import aligned_distances, distances_to, greedy_matches, joined
+from zest_jax.screening.exact import aligned_distances, blocks_of, distances_among, distances_to, greedy_matches, joined
 
 RNG = np.random.default_rng(0)
 NAMES = ("dog", "cat", "bird", "fish")
@@ -79,6 +79,22 @@ def test_one_to_many_of_any_number_of_classes(align):
     suspect, others = model("s", 50), [*some(3), *some(4)]
     expected = [zest.distance(suspect, other, align=align) for other in others]
     np.testing.assert_allclose(distances_to(suspect, others, align=align), expected, atol=1e-9)
+
+
+@pytest.mark.parametrize("align", ["auto", "greedy", "optimal"])
+def test_all_pairs_of_a_few_are_those_of_distance_and_are_joined_once(align, monkeypatch):
+    models, calls = [*some(4), *some(3)], []
+    monkeypatch.setattr(exact, "joined", lambda part: calls.append(len(part)) or joined(part))
+    np.testing.assert_allclose(
+        distances_among(models, align=align), zest.distance_matrix(models, align=align), atol=1e-9
+    )
+    assert sorted(calls) == [6, 6, 6], "one block of each number of classes, that of 4 once more against that of 3"
+
+
+def test_blocks_have_no_more_classes_than_can_be_multiplied():
+    blocks = blocks_of([1000] * 20 + [10] * 200)
+    assert [len(block) for block in blocks] == [128, 72, 8, 8, 4]
+    assert sorted(i for block in blocks for i in block) == list(range(220))
 
 
 def test_matched_classes_without_weights_have_no_distance():

@@ -1,4 +1,6 @@
+import importlib
 import itertools
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -6,11 +8,24 @@ from many_models import copy_of, model
 from scipy.cluster.hierarchy import cophenet, fcluster, leaves_list, linkage
 from scipy.spatial.distance import squareform
 
-from zest_jax.screening import FamilyTree, central, closest, families, family_tree, usual_threshold
+from zest_jax.screening import (
+    FamilyTree,
+    central,
+    closest,
+    extent,
+    families,
+    family_tree,
+    find_families,
+    pair_distances,
+    pruned,
+    usual_threshold,
+)
 from zest_jax.screening.exact import distances_among
-from zest_jax.screening.families import MOST_ORDERED
+from zest_jax.screening.families import MOST_ORDERED, models_of_pairs
 
 NAN = float("nan")
+# The package has the function of that name.
+MODULE = importlib.import_module("zest_jax.screening.families")
 
 
 def table(*pairs: float) -> np.ndarray:
@@ -109,6 +124,81 @@ def test_a_pair_without_a_distance_counts_as_the_farthest_and_brings_nothing_tog
     assert family_tree(table(NAN)).merges[0, 2] == 1.0
     assert usual_threshold(table(0.1, NAN, 0.5)) == pytest.approx(0.15)
     assert usual_threshold(table(NAN)) == 0.0
+
+
+def test_half_the_median_finds_no_family_of_a_victim_and_its_copies_and_unrelated_models_do():
+    # All pairs of a victim and its copies are about as near.
+    distances = table(*[0.1, 0.11, 0.12, 0.1, 0.13, 0.11])
+    assert find_families(distances).large == []
+    assert find_families(distances).rule == "median"
+    found = find_families(distances, unrelated=0.95)
+    assert (found.threshold, found.rule, list(map(sorted, found.large))) == (0.475, "unrelated", [[0, 1, 2, 3]])
+    found = find_families(distances, unrelated=0.95, threshold=0.102)
+    assert (found.threshold, found.rule, len(found.large[0])) == (0.102, "given", 2)
+
+
+def test_equal_models_that_differ_by_rounding_are_one_family():
+    assert find_families(table(1e-16, 0.0, 2e-16)).large == [find_families(table(1e-16, 0.0, 2e-16)).tree.order]
+
+
+def test_a_pruned_tree_has_the_families_of_the_whole_one():
+    distances = random_table(40, seed=3)
+    tree = family_tree(distances)
+    kept = sorted(np.random.default_rng(0).permutation(40)[:17].tolist())
+    part = pruned(tree, kept, distances[np.ix_(kept, kept)])
+    assert sorted(part.order) == list(range(17))
+    assert part.merges[-1, 3] == 17
+    for threshold in (0.3, 0.4, 0.5, 0.6):
+        whole = {frozenset(group) & set(kept) for group in families(tree, threshold)} - {frozenset()}
+        assert {frozenset(kept[i] for i in group) for group in families(part, threshold)} == whole
+    heights = squareform(cophenet(tree.merges))[np.ix_(kept, kept)]
+    np.testing.assert_allclose(squareform(cophenet(part.merges)), heights)
+    assert pruned(tree, [5], [[0.0]]).order == (0,)
+    missing = distances[np.ix_(kept, kept)]
+    missing[0, 1] = missing[1, 0] = NAN
+    assert sorted(pruned(tree, kept, missing).order) == list(range(17))
+
+
+def test_a_large_table_is_not_copied(monkeypatch):
+    distances = random_table(700)
+    monkeypatch.setattr(MODULE, "PIECE", 2**14)
+    for look in (pair_distances, lambda table: closest(table, 10), lambda table: extent(table, range(600))):
+        tracemalloc.start()
+        look(distances)
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert peak < 0.75 * distances.nbytes
+
+
+def test_pieces_do_not_matter(monkeypatch):
+    distances = random_table(23)
+    distances[3, 4] = distances[4, 3] = NAN
+
+    def all_of_it():
+        found = (
+            pair_distances(distances),
+            closest(distances, 5),
+            central(distances, [3, 4, 7]),
+            extent(distances, [1, 4]),
+        )
+        return [np.asarray(each, float).tolist() for each in found]
+
+    whole = all_of_it()
+    monkeypatch.setattr(MODULE, "PIECE", 1)
+    np.testing.assert_array_equal(whole[0], all_of_it()[0])
+    assert whole[1:] == all_of_it()[1:]
+    np.testing.assert_array_equal(whole[0], distances[np.triu_indices(23, 1)])
+    rows, columns = models_of_pairs(np.arange(23 * 22 // 2), 23)
+    np.testing.assert_array_equal([rows, columns], np.triu_indices(23, 1))
+
+
+def test_extent_by_hand():
+    distances = table(0.1, 0.7, 0.5, 0.6, NAN, 0.2)
+    assert extent(distances, [0, 1]) == (0.1, 3, 0.5)
+    assert extent(distances, [2, 3]) == (0.2, 0, 0.5)
+    alone = extent(distances, [0, 1, 2, 3])
+    assert (alone.widest, alone.nearest) == (0.7, None)
+    assert extent(table(NAN), [0])[:2] == (0.0, None)
 
 
 def test_the_diagonal_does_not_count():

@@ -13,8 +13,8 @@ from zest_jax.screening import (
     Store,
     distance_table,
     distances_from,
+    exact,
     screen,
-    search,
 )
 from zest_jax.screening import store as store_module
 
@@ -87,7 +87,7 @@ def test_a_filter_leaves_models_out(zoo, store):
 
 
 def test_all_distances_are_those_of_the_matrix(zoo, store, monkeypatch):
-    monkeypatch.setattr(search, "BLOCK", 7)
+    monkeypatch.setattr(exact, "BLOCK", 7)
     some = Filter(owner=("them",))
     entries, table = distance_table(store, where=some)
     models = zoo[12:]

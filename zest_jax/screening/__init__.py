@@ -1,9 +1,29 @@
 """Many models: a store of signatures, and the search for those that are nearest to a suspect."""
 
 from zest_jax.screening.entries import Entry, Filter, Metadata
-from zest_jax.screening.families import FamilyTree, central, closest, families, family_tree, usual_threshold
+from zest_jax.screening.families import (
+    Extent,
+    Families,
+    FamilyTree,
+    central,
+    closest,
+    extent,
+    families,
+    family_tree,
+    find_families,
+    pair_distances,
+    pruned,
+    usual_threshold,
+)
 from zest_jax.screening.findings import Among, Findings, Models, Near, Pair, compare_all, investigate, load_models
-from zest_jax.screening.judging import Judgement, common_alignment, judge, unrelated_distances
+from zest_jax.screening.judging import (
+    Judgement,
+    check_unrelated,
+    common_alignment,
+    judge,
+    one_alignment,
+    unrelated_distances,
+)
 from zest_jax.screening.search import Hit, Screening, SearchSettings, distance_table, distances_from, screen
 from zest_jax.screening.sketch import SketchSettings
 from zest_jax.screening.store import Added, Removed, Store, StoreVersion
@@ -13,6 +33,8 @@ __all__ = [
     "Added",
     "Among",
     "Entry",
+    "Extent",
+    "Families",
     "FamilyTree",
     "Filter",
     "Findings",
@@ -30,16 +52,22 @@ __all__ = [
     "Store",
     "StoreVersion",
     "central",
+    "check_unrelated",
     "closest",
     "common_alignment",
     "compare_all",
     "distance_table",
     "distances_from",
+    "extent",
     "families",
     "family_tree",
+    "find_families",
     "investigate",
     "judge",
     "load_models",
+    "one_alignment",
+    "pair_distances",
+    "pruned",
     "screen",
     "unrelated_distances",
     "usual_threshold",

@@ -3,6 +3,7 @@
 All dot products of class vectors are one matrix product; alignments are found in them, and distances put together from them.
 """
 
+from collections.abc import Callable, Sequence
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -21,6 +22,8 @@ NEAR = 1e-3
 MANY_CLASSES = 64
 # Numbers of an array [pairs, classes, classes] that is aligned at once.
 PIECE = 2**23
+# Models, and classes of all of them, that are multiplied with as many others at a time.
+BLOCK, BLOCK_CLASSES = 128, 8192
 
 
 class Classes(NamedTuple):
@@ -119,15 +122,69 @@ def distances_to(
 
 
 def distances_among(signatures: list[Signature], *, align: AlignMethod = "auto") -> Float[np.ndarray, "models models"]:
-    """Cosine distances of all pairs of a few models, symmetric, 0 on the diagonal; NaN and errors as for `distances_to`.
+    """Cosine distances of all pairs of a few models, symmetric, 0 on the diagonal; NaN and errors as for `aligned_distances`.
 
-    All signatures are in memory; see `zest_jax.screening.distance_table` for a whole store.
+    "auto" decides for each pair, so that some may be matched by name and others greedily; see `compare_all` for one way for
+    all. All signatures are in memory; see `zest_jax.screening.distance_table` for a whole store.
+
+    >>> rng = np.random.default_rng(0)
+    >>> def model(weights):
+    ...     n = weights.shape[1]
+    ...     return Signature(weights=weights, segment_counts=np.array([len(weights)]), r2=np.ones((1, n), np.float32),
+    ...                      variance=np.ones((1, n), np.float32), probe_hash="0" * 64, label="m")
+    >>> x = model(rng.normal(size=(50, 3)).astype(np.float32))
+    >>> distances_among([x, x.select_classes([2, 0, 1])]).round(6) + 0
+    array([[0., 0.],
+           [0., 0.]])
     """
-    n = len(signatures)
-    found = np.zeros((n, n))
-    for i, one in enumerate(signatures[:-1]):
-        found[i, i + 1 :] = found[i + 1 :, i] = distances_to(one, signatures[i + 1 :], align=align)
+
+    def load(block: list[int]) -> Classes:
+        return joined([signatures[i] for i in block])
+
+    return table_of_blocks([each.n_classes for each in signatures], load, align=align)
+
+
+def table_of_blocks(
+    classes: Sequence[int], load: Callable[[list[int]], Classes], *, align: AlignMethod = "auto"
+) -> Float[np.ndarray, "models models"]:
+    """Cosine distances of all pairs of models that are loaded block by block, two blocks at a time.
+
+    Args:
+        classes: how many each model has; those of a block have as many.
+        load: gives the models of a block, by their places in `classes`.
+        align: as for `aligned_distances`.
+
+    Returns:
+        symmetric, 0 on the diagonal; of each pair that from the model that comes first to the other.
+    """
+    found = np.zeros((len(classes), len(classes)))
+    blocks = blocks_of(classes)
+    for i, block in enumerate(blocks):
+        mine = load(block)
+        distances = aligned_distances(mine, mine, align=align)
+        upper = np.triu(distances, 1)
+        found[np.ix_(block, block)] = upper + upper.T
+        for other in blocks[i + 1 :]:
+            distances = aligned_distances(mine, load(other), align=align)
+            found[np.ix_(block, other)] = distances
+            found[np.ix_(other, block)] = distances.T
     return found
+
+
+def blocks_of(classes: Sequence[int]) -> list[list[int]]:
+    """Models of the same number of classes together, as many as are multiplied at a time.
+
+    >>> blocks_of([2, 3, 2, 5000, 5000])
+    [[0, 2], [1], [3], [4]]
+    """
+    blocks: list[list[int]] = []
+    for i in sorted(range(len(classes)), key=lambda i: (classes[i], i)):
+        most = max(1, min(BLOCK, BLOCK_CLASSES // classes[i]))
+        if blocks and classes[blocks[-1][0]] == classes[i] and len(blocks[-1]) < most:
+            blocks[-1].append(i)
+        else:
+            blocks.append([i])
+    return blocks
 
 
 def alignment_of(a: Signature, b: Signature, *, align: Literal["auto", "greedy"] = "auto") -> Alignment:

@@ -4,17 +4,22 @@ Average linkage (Sokal and Michener 1958): the two nearest groups are joined aga
 is the mean of the distances between their models. SciPy computes it.
 """
 
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Iterator, Sequence
+from typing import Literal, NamedTuple
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from numpy.typing import ArrayLike
 
+from zest_jax.distances import EQUAL
+
+Rule = Literal["given", "unrelated", "median"]
 # Optimal orders of more models take longer than drawing them: 0.1 s for 500, 1.2 s for 1,000.
 MOST_ORDERED = 500
 # Halves of a table that was computed twice differ by rounding.
 SYMMETRIC = 1e-6
+# Numbers of a table that are looked at together, so that a large one needs no copies.
+PIECE = 2**22
 
 
 class FamilyTree(NamedTuple):
@@ -49,26 +54,79 @@ def family_tree(distances: ArrayLike) -> FamilyTree:
     >>> tree.merges[:, 2].round(3).tolist(), tree.order
     ([0.1, 0.85], (0, 2, 1))
     """
-    table = _checked(distances)
-    n = len(table)
-    if n == 1:
-        return FamilyTree(np.zeros((0, 4)), (0,), 0)
-    # Imported here: a search for a suspect needs no tree, and should not wait for SciPy.
-    from scipy.cluster.hierarchy import leaves_list, linkage, optimal_leaf_ordering
+    return _tree_of(pair_distances(distances))
 
-    pairs = table[np.triu_indices(n, 1)]
-    missing = np.isnan(pairs)
-    if missing.any():
-        farthest = pairs[~missing].max(initial=1.0)
-        pairs = np.where(missing, farthest, pairs)
-    merges = linkage(pairs, method="average")
-    if n <= MOST_ORDERED:
-        merges = optimal_leaf_ordering(merges, pairs)
-    order = leaves_list(merges).tolist()
-    if order[0] > order[-1]:
-        # Either end may come first; so it does not depend on SciPy's version which does.
-        merges, order = merges[:, [1, 0, 2, 3]], order[::-1]
-    return FamilyTree(merges, tuple(order), int(missing.sum()))
+
+class Families(NamedTuple):
+    """Families of models, and how they were told apart.
+
+    Attributes:
+        threshold: the distance at which the tree was cut.
+        rule: "given"; "unrelated", half the mean distance of unrelated models; "median", half the median, see `usual_threshold`.
+        tree: of all models.
+        groups: as `families` gives them.
+    """
+
+    threshold: float
+    rule: Rule
+    tree: FamilyTree
+    groups: tuple[tuple[int, ...], ...]
+
+    @property
+    def large(self) -> list[tuple[int, ...]]:
+        """Families of two models or more, the largest first."""
+        return sorted((group for group in self.groups if len(group) > 1), key=lambda group: (-len(group), group))
+
+
+def find_families(distances: ArrayLike, *, threshold: float | None = None, unrelated: float | None = None) -> Families:
+    """Join models to families, with the best threshold that is known.
+
+    Args:
+        distances: as for `family_tree`.
+        threshold: where to cut, if that is given.
+        unrelated: else the mean distance of models known to be unrelated. They are cut at half of it, a relative distance of 0.5.
+            Without it at half the median, which tells families only where most pairs are unrelated.
+
+    Raises:
+        ValueError: as for `family_tree` and `families`.
+
+    >>> table = np.array([[0.0, 0.12, 0.2], [0.12, 0.0, 0.2], [0.2, 0.2, 0.0]])
+    >>> find_families(table).large, find_families(table, unrelated=0.9).large
+    ([], [(0, 1, 2)])
+    """
+    pairs = pair_distances(distances)
+    rule: Rule = "given" if threshold is not None else "median" if unrelated is None else "unrelated"
+    if threshold is None:
+        threshold = _half_median(pairs) if unrelated is None else unrelated / 2
+    tree = _tree_of(pairs)
+    return Families(threshold, rule, tree, families(tree, threshold))
+
+
+def pruned(tree: FamilyTree, kept: Sequence[int], distances: ArrayLike) -> FamilyTree:
+    """The tree of some of its models: who joins whom, and at which distance, stays as it was among all.
+
+    Args:
+        tree: of all models.
+        kept: one or more of them; in the tree returned they are numbered by their places here.
+        distances: [kept, kept], for the order of the leaves.
+
+    >>> tree = family_tree(np.array([[0.0, 0.9, 0.1], [0.9, 0.0, 0.8], [0.1, 0.8, 0.0]]))
+    >>> pruned(tree, [1, 2], [[0.0, 0.8], [0.8, 0.0]]).merges[:, 2].round(3).tolist()
+    [0.85]
+    """
+    place = {model: i for i, model in enumerate(kept)}
+    merges: list[list[float]] = []
+    # What is left of each group of the whole tree: its number and its size.
+    groups = [(place[model], 1) if model in place else None for model in range(len(tree.order))]
+    for a, b, height, _ in tree.merges.tolist():
+        left, right = groups[int(a)], groups[int(b)]
+        if left is None or right is None:
+            groups.append(left or right)
+            continue
+        size = left[1] + right[1]
+        merges.append([left[0], right[0], height, size])
+        groups.append((len(kept) + len(merges) - 1, size))
+    return _ordered(np.array(merges).reshape(-1, 4), pair_distances(distances))
 
 
 def families(tree: FamilyTree, threshold: float) -> tuple[tuple[int, ...], ...]:
@@ -106,15 +164,13 @@ def usual_threshold(distances: ArrayLike) -> float:
 
     In a zoo of two families or more of about the same size most pairs are unrelated, so that the median is a distance of
     unrelated models. It is a rule for looking, no test: distances of models that are known to be unrelated tell more, see
-    `judge`. Where most pairs are related, it cuts families into parts. 0 where no pair has a distance.
+    `judge`. Where most pairs are related, as in a store of one model and its copies, it finds nothing or cuts families into
+    parts. 0 where no pair has a distance, else at least 1e-9, by which equal models may differ.
 
     >>> usual_threshold(np.array([[0.0, 0.9, 0.1], [0.9, 0.0, 0.8], [0.1, 0.8, 0.0]]))
     0.4
     """
-    table = _checked(distances)
-    pairs = table[np.triu_indices(len(table), 1)]
-    known = pairs[~np.isnan(pairs)]
-    return float(np.median(known)) / 2 if len(known) else 0.0
+    return _half_median(pair_distances(distances))
 
 
 def central(distances: ArrayLike, members: Sequence[int]) -> int:
@@ -123,8 +179,42 @@ def central(distances: ArrayLike, members: Sequence[int]) -> int:
     >>> central(np.array([[0.0, 0.1, 0.3], [0.1, 0.0, 0.2], [0.3, 0.2, 0.0]]), [0, 1, 2])
     1
     """
-    part = np.nan_to_num(np.asarray(distances, np.float64)[np.ix_(members, members)], nan=2.0)
-    return int(members[int(part.sum(axis=1).round(12).argmin())])
+    table, places = np.asarray(distances), np.asarray(members)
+    sums = [np.nan_to_num(table[np.ix_(part, places)], nan=2.0).sum(axis=1) for part in _pieces(places)]
+    return int(places[int(np.concatenate(sums).round(12).argmin())])
+
+
+class Extent(NamedTuple):
+    """How large a family is, and how far from the others.
+
+    Attributes:
+        widest: the largest distance within it.
+        nearest: the model outside that is nearest to one of its models, or None where there is none with a distance.
+        distance: of these two, or NaN.
+    """
+
+    widest: float
+    nearest: int | None
+    distance: float
+
+
+def extent(distances: ArrayLike, members: Sequence[int]) -> Extent:
+    """How far the models of a family are apart, and which model outside is nearest to it.
+
+    >>> extent(np.array([[0.0, 0.1, 0.3], [0.1, 0.0, 0.2], [0.3, 0.2, 0.0]]), [0, 1])
+    Extent(widest=0.1, nearest=2, distance=0.2)
+    """
+    table, places = np.asarray(distances), np.asarray(members)
+    inside = np.zeros(len(table), bool)
+    inside[places] = True
+    widest, to = 0.0, np.full(len(table), np.inf)
+    for part in _pieces(places, len(table)):
+        rows = table[part]
+        widest = max(widest, float(np.nan_to_num(rows[:, inside], nan=0.0).max(initial=0.0)))
+        to = np.minimum(to, np.nan_to_num(rows, nan=np.inf).min(axis=0))
+    to[inside] = np.inf
+    nearest = int(to.argmin())
+    return Extent(widest, nearest, float(to[nearest])) if np.isfinite(to[nearest]) else Extent(widest, None, np.nan)
 
 
 def closest(distances: ArrayLike, most: int) -> list[int]:
@@ -133,25 +223,97 @@ def closest(distances: ArrayLike, most: int) -> list[int]:
     >>> closest(np.array([[0.0, 0.9, 0.1], [0.9, 0.0, 0.8], [0.1, 0.8, 0.0]]), 2)
     [0, 2]
     """
-    table = np.array(distances, np.float64)
+    table = np.asarray(distances)
     if len(table) <= most:
         return list(range(len(table)))
-    np.fill_diagonal(table, np.inf)
-    nearest = np.where(np.isnan(table), np.inf, table).min(axis=1)
-    return sorted(np.argsort(nearest, kind="stable")[:most].tolist())
+    nearest = []
+    for part in _pieces(np.arange(len(table))):
+        rows = np.nan_to_num(table[part], nan=np.inf)
+        rows[np.arange(len(part)), part] = np.inf
+        nearest.append(rows.min(axis=1))
+    return sorted(np.argsort(np.concatenate(nearest), kind="stable")[:most].tolist())
 
 
-def _checked(distances: ArrayLike) -> Float[np.ndarray, "models models"]:
-    table = np.asarray(distances, np.float64)
-    if table.ndim != 2 or table.shape[0] != table.shape[1] or len(table) == 0:
+def pair_distances(distances: ArrayLike) -> Float[np.ndarray, " pairs"]:
+    """The distances of all pairs of a table, once each: those of model 0 to the others, then of model 1 to later ones, ...
+
+    Raises:
+        ValueError: as for `family_tree`.
+
+    >>> pair_distances([[0, 0.9, 0.1], [0.9, 0, 0.8], [0.1, 0.8, 0]])
+    array([0.9, 0.1, 0.8])
+    """
+    table = np.asarray(distances)
+    n = len(table) if table.ndim else 0
+    if table.shape != (n, n) or n == 0:
         raise ValueError(
             f"`distances` has shape {table.shape}; give one row and one column for each of one model or more"
         )
-    apart = table[~np.eye(len(table), dtype=bool)]
-    if np.isinf(apart).any() or (apart < 0).any():
-        raise ValueError(
-            "`distances` holds negative or infinite values; give distances, and NaN for pairs that have none"
-        )
-    if not np.allclose(table, table.T, rtol=0, atol=SYMMETRIC, equal_nan=True):
-        raise ValueError("`distances` is not symmetric; give the distance of a pair the same in both places")
-    return (table + table.T) / 2
+    pairs, done = np.empty(n * (n - 1) // 2), 0
+    for part in _pieces(np.arange(n)):
+        later = np.arange(n) > part[:, None]
+        one = table[part].astype(np.float64)[later]
+        other = table[:, part].T.astype(np.float64)[later]
+        if any(np.isinf(half).any() or (half < 0).any() for half in (one, other)):
+            raise ValueError(
+                "`distances` holds negative or infinite values; give distances, and NaN for pairs that have none"
+            )
+        if not np.allclose(one, other, rtol=0, atol=SYMMETRIC, equal_nan=True):
+            raise ValueError("`distances` is not symmetric; give the distance of a pair the same in both places")
+        pairs[done : done + len(one)] = (one + other) / 2
+        done += len(one)
+    return pairs
+
+
+def models_of_pairs(
+    pairs: Int[np.ndarray, " wanted"], models: int
+) -> tuple[Int[np.ndarray, " wanted"], Int[np.ndarray, " wanted"]]:
+    """Which two of so many models places in `pair_distances` are of.
+
+    >>> [each.tolist() for each in models_of_pairs(np.array([0, 1, 2]), 3)]
+    [[0, 0, 1], [1, 2, 2]]
+    """
+    starts = np.concatenate([[0], np.cumsum(np.arange(models - 1, 0, -1))])
+    first = np.searchsorted(starts, pairs, side="right") - 1
+    return first, pairs - starts[first] + first + 1
+
+
+def _half_median(pairs: Float[np.ndarray, " pairs"]) -> float:
+    known = pairs[~np.isnan(pairs)]
+    return max(float(np.median(known, overwrite_input=True)) / 2, EQUAL) if len(known) else 0.0
+
+
+def _tree_of(pairs: Float[np.ndarray, " pairs"]) -> FamilyTree:
+    """The tree of models whose pairs have these distances, which it overwrites where there are none."""
+    if not len(pairs):
+        return FamilyTree(np.zeros((0, 4)), (0,), 0)
+    # Imported here: a search for a suspect needs no tree, and should not wait for SciPy.
+    from scipy.cluster.hierarchy import linkage
+
+    missing = np.isnan(pairs)
+    if missing.any():
+        pairs[missing] = pairs[~missing].max(initial=1.0)
+    return _ordered(linkage(pairs, method="average"), pairs)._replace(undefined=int(missing.sum()))
+
+
+def _ordered(merges: Float[np.ndarray, "joins 4"], pairs: Float[np.ndarray, " pairs"]) -> FamilyTree:
+    """Put neighbours beside each other."""
+    if not len(merges):
+        return FamilyTree(merges, (0,), 0)
+    from scipy.cluster.hierarchy import leaves_list, optimal_leaf_ordering
+
+    if len(merges) < MOST_ORDERED:
+        missing = np.isnan(pairs)
+        merges = optimal_leaf_ordering(merges, np.where(missing, pairs[~missing].max(initial=1.0), pairs))
+    order = leaves_list(merges).tolist()
+    if order[0] > order[-1]:
+        # Either end may come first; so it does not depend on SciPy's version which does.
+        merges, order = merges[:, [1, 0, 2, 3]], order[::-1]
+    return FamilyTree(merges, tuple(order), 0)
+
+
+def _pieces(rows: np.ndarray, columns: int | None = None) -> Iterator[np.ndarray]:
+    """Rows of a table that are looked at together."""
+    step = max(1, PIECE // max(1, len(rows) if columns is None else columns))
+    for start in range(0, len(rows), step):
+        yield rows[start : start + step]

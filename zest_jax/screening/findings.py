@@ -4,16 +4,26 @@ The models are a store, or a few signatures that are at hand.
 """
 
 from collections.abc import Sequence
+from itertools import zip_longest
 from typing import NamedTuple
 
 import numpy as np
 
+from zest_jax.alignment import Alignment
 from zest_jax.distances import check_comparable
 from zest_jax.errors import DegenerateSignatureError
 from zest_jax.intervals import Interval, distance_interval
 from zest_jax.screening.entries import ANY, Entry, Filter
 from zest_jax.screening.exact import alignment_of, distances_among, distances_to
-from zest_jax.screening.judging import Judgement, common_alignment, judge, unrelated_distances
+from zest_jax.screening.families import models_of_pairs, pair_distances
+from zest_jax.screening.judging import (
+    Judgement,
+    check_unrelated,
+    common_alignment,
+    judge,
+    one_alignment,
+    unrelated_distances,
+)
 from zest_jax.screening.layout import entry_of
 from zest_jax.screening.search import (
     DEFAULT_SEARCH,
@@ -28,7 +38,7 @@ from zest_jax.screening.store import Store
 from zest_jax.signature import Signature
 
 Models = Store | Sequence[Signature]
-# Each interval takes a few milliseconds.
+# Nearest models whose signatures are looked at; each interval takes a few milliseconds.
 MOST_INTERVALS = 100
 
 
@@ -39,7 +49,7 @@ class Near(NamedTuple):
         rank: from 1.
         entry: what is known of it.
         distance: exact, cosine after alignment, in [0, 2].
-        interval: where the distance lies over the choice of references, or None where that is not computed.
+        interval: where the distance lies over the choice of references; None beyond the 100 nearest, and with one reference.
         sketched: the distance as the sketches estimate it.
     """
 
@@ -55,26 +65,36 @@ class Findings(NamedTuple):
 
     Attributes:
         suspect: whose nearest models were looked for.
+        entry: what is known of it.
         models: among which, a store or signatures.
         where: which of them were meant.
         align: how the classes of all pairs were matched.
+        candidates: how many of them were to be compared exactly; None for all.
         nearest: the nearest models, nearest first.
+        signatures: of the nearest models, up to 100.
+        alignments: how their classes are matched with the suspect's.
         compared, exact, undefined: see `Screening`.
         judgement: of the nearest model, or None.
         no_judgement: why there is none, or None.
+        unrelated: the models that were named as unrelated.
         yardstick: mean distance of the unrelated pairs, at which the relative distance is 1, or None.
     """
 
     suspect: Signature
+    entry: Entry
     models: Models
     where: Filter
     align: SearchAlign
+    candidates: int | None
     nearest: tuple[Near, ...]
+    signatures: tuple[Signature, ...]
+    alignments: tuple[Alignment, ...]
     compared: int
     exact: int
     undefined: tuple[str, ...]
     judgement: Judgement | None
     no_judgement: str | None
+    unrelated: tuple[Entry, ...]
     yardstick: float | None
 
 
@@ -92,11 +112,13 @@ class Among(NamedTuple):
     Attributes:
         models: a store, or signatures.
         where: which of them were meant.
-        align: how classes were matched.
+        align: how classes were matched, the same way for all pairs.
         entries: what is known of each.
         distances: [models, models]; NaN for pairs that have none.
         pairs: nearest first, those without a distance left out.
         undefined: how many these are.
+        unrelated: the models that were named as unrelated to each other.
+        yardstick: mean distance of these, or None.
     """
 
     models: Models
@@ -106,6 +128,8 @@ class Among(NamedTuple):
     distances: np.ndarray
     pairs: tuple[Pair, ...]
     undefined: int
+    unrelated: tuple[Entry, ...]
+    yardstick: float | None
 
 
 def investigate(
@@ -127,8 +151,8 @@ def investigate(
         unrelated: models known to be independent of each other and of the suspect, for a verdict.
 
     Raises:
-        ValueError: `unrelated` gives no pair besides the one to be judged, has other numbers of classes, or names a model twice;
-            two signatures have the same name.
+        ValueError: `unrelated` gives no pair besides the one to be judged, or is refused by `check_unrelated`; two signatures
+            have the same name.
         ProbeMismatchError, DegenerateSignatureError, StoreError, FileFormatError: as for `screen`.
 
     >>> rng = np.random.default_rng(0)
@@ -145,8 +169,7 @@ def investigate(
     """
     align = settings.align
     if unrelated:
-        for each in unrelated:
-            check_comparable(suspect, each)
+        check_unrelated(unrelated, suspect)
         names = {entry.class_names for entry in entries_among(models, where)}
         align = common_alignment(suspect, unrelated, names, align=align)
     settings = SearchSettings(top=settings.top, candidates=settings.candidates, align=align)
@@ -154,58 +177,109 @@ def investigate(
         found = screen(suspect, models, where=where, settings=settings)
     else:
         found = _compared(suspect, models, where, settings)
-    nearest = [
-        Near(rank, hit.entry, hit.distance, interval, hit.sketched)
-        for rank, (hit, interval) in enumerate(zip(found.hits, _intervals(suspect, found, models, align)), 1)
-    ]
     judgement, reason, yardstick = _judged(suspect, unrelated, found, align)
+    near = load_models(models, [hit.entry.name for hit in found.hits[:MOST_INTERVALS]])
+    alignments = tuple(alignment_of(suspect, each, align=align) for each in near)
+    pairs = zip(near, alignments, strict=True) if len(suspect.segment_counts) > 1 else ()
+    intervals = [distance_interval(suspect, each, align_by=matched) for each, matched in pairs]
     return Findings(
-        suspect,
-        models,
-        where,
-        align,
-        tuple(nearest),
-        found.compared,
-        found.exact,
-        found.undefined,
-        judgement,
-        reason,
-        yardstick,
+        suspect=suspect,
+        entry=entry_of(suspect),
+        models=models,
+        where=where,
+        align=align,
+        candidates=settings.candidates if isinstance(models, Store) else None,
+        nearest=tuple(
+            Near(rank, hit.entry, hit.distance, interval, hit.sketched)
+            for rank, (hit, interval) in enumerate(zip_longest(found.hits, intervals), 1)
+        ),
+        signatures=tuple(near),
+        alignments=alignments,
+        compared=found.compared,
+        exact=found.exact,
+        undefined=found.undefined,
+        judgement=judgement,
+        no_judgement=reason,
+        unrelated=tuple(map(entry_of, unrelated)),
+        yardstick=yardstick,
     )
 
 
-def compare_all(models: Models, *, where: Filter = ANY, align: SearchAlign = "auto", top: int | None = None) -> Among:
+def compare_all(
+    models: Models,
+    *,
+    where: Filter = ANY,
+    align: SearchAlign = "auto",
+    top: int | None = None,
+    unrelated: Sequence[Signature] = (),
+) -> Among:
     """Compare each of the models with each: where in a zoo is something reused?
 
     Args:
         models: a store, or signatures.
         where: which models of a store are meant.
-        align: how classes are matched.
+        align: how classes are matched. "auto" gives way to "greedy" unless all models, the unrelated ones too, have the same
+            class names: greedy matching makes a pair nearer than matching by name, so that both in one table would make
+            families of models without names.
         top: how many of the nearest pairs are wanted; None for all.
+        unrelated: two models or more that are known to be independent of each other, for `find_families`; they may be among the
+            models.
 
     Raises:
-        ValueError: fewer than two signatures are given, or two have the same name.
+        ValueError: fewer than two signatures are given, or two have the same name; a single unrelated model is named, or they are
+            refused by `check_unrelated`.
         StoreError, FileFormatError, ProbeMismatchError, DegenerateSignatureError: as for `distance_table` and `distance`.
+
+    >>> rng = np.random.default_rng(0)
+    >>> def model(label, weights):
+    ...     ones = np.ones((1, 3), np.float32)
+    ...     return Signature(weights=weights.astype(np.float32), segment_counts=np.array([60]), r2=ones, variance=ones,
+    ...                      probe_hash="0" * 64, label=label)
+    >>> a, b = (model(label, rng.normal(size=(60, 3))) for label in "ab")
+    >>> found = compare_all([a, b, model("copy", a.weights + 0.1)], top=1)
+    >>> found.pairs[0].a, found.pairs[0].b, found.align
+    ('a', 'copy', 'greedy')
     """
+    if not isinstance(models, Store) and len(models) < 2:
+        raise ValueError(f"{len(models)} signature was given; distances among models need two or more")
+    entries = entries_among(models, where)
+    if len(unrelated) == 1:
+        raise ValueError(f"`unrelated` names {unrelated[0].label} alone; a distance needs two models or more")
+    if unrelated:
+        check_unrelated(unrelated, unrelated[0])
+    align = one_alignment([each.class_names for each in (*entries, *unrelated)], align=align)
     if isinstance(models, Store):
+        if unrelated:
+            models.header.check(unrelated[0], models.uri)
         entries, distances = distance_table(models, where=where, align=align)
     else:
-        if len(models) < 2:
-            raise ValueError(f"{len(models)} signature was given; distances among models need two or more")
-        entries = entries_among(models, where)
-        for each in models[1:]:
+        for each in (*models[1:], *unrelated):
             check_comparable(models[0], each)
         distances = distances_among(list(models), align=align)
-    rows, columns = np.triu_indices(len(entries), 1)
-    values = distances[rows, columns]
+    yardstick = None
+    if unrelated:
+        apart = pair_distances(distances_among(list(unrelated), align=align))
+        if np.isnan(apart).any():
+            raise ValueError("`unrelated` has a pair without a distance, as the classes that match carry no weights")
+        yardstick = float(apart.mean())
+    pairs, undefined = _nearest_pairs(entries, distances, top)
+    unrelated_entries = tuple(map(entry_of, unrelated))
+    return Among(models, where, align, tuple(entries), distances, pairs, undefined, unrelated_entries, yardstick)
+
+
+def _nearest_pairs(entries: Sequence[Entry], distances: np.ndarray, top: int | None) -> tuple[tuple[Pair, ...], int]:
+    """The nearest pairs, and how many have no distance; of pairs at the same distance those of earlier models come first."""
+    values = pair_distances(distances)
     undefined = int(np.isnan(values).sum())
+    wanted = len(values) - undefined if top is None else min(top, len(values) - undefined)
+    if not wanted:
+        return (), undefined
     # Those without a distance are sorted to the end.
-    order = np.argsort(values, kind="stable")[: len(values) - undefined][:top]
-    pairs = tuple(
-        Pair(entries[i].name, entries[j].name, float(value))
-        for i, j, value in zip(rows[order], columns[order], values[order], strict=True)
-    )
-    return Among(models, where, align, tuple(entries), distances, pairs, undefined)
+    places = np.flatnonzero(values <= np.partition(values, wanted - 1)[wanted - 1])
+    places = places[np.argsort(values[places], kind="stable")[:wanted]]
+    rows, columns = models_of_pairs(places, len(entries))
+    pairs = zip(rows.tolist(), columns.tolist(), values[places].tolist(), strict=True)
+    return tuple(Pair(entries[i].name, entries[j].name, value) for i, j, value in pairs), undefined
 
 
 def entries_among(models: Models, where: Filter = ANY) -> list[Entry]:
@@ -252,14 +326,6 @@ def _compared(suspect: Signature, models: Sequence[Signature], where: Filter, se
     return Screening(tuple(hits), len(entries), len(entries), undefined)
 
 
-def _intervals(suspect: Signature, found: Screening, models: Models, align: SearchAlign) -> list[Interval | None]:
-    """How sure each distance is, for signatures around two references or more."""
-    if len(suspect.segment_counts) < 2 or len(found.hits) > MOST_INTERVALS:
-        return [None] * len(found.hits)
-    near = load_models(models, [hit.entry.name for hit in found.hits])
-    return [distance_interval(suspect, each, align_by=alignment_of(suspect, each, align=align)) for each in near]
-
-
 def _judged(
     suspect: Signature, unrelated: Sequence[Signature], found: Screening, align: SearchAlign
 ) -> tuple[Judgement | None, str | None, float | None]:
@@ -268,8 +334,6 @@ def _judged(
         if found.compared == 1:
             return None, "a single model was compared, and no unrelated models were given to tell what is near", None
         return None, "no unrelated models were given, so nothing tells what distance chance gives", None
-    if len({each.label for each in unrelated}) < len(unrelated):
-        raise ValueError("`unrelated` names a model twice; a model and its copy are not independent")
     nearest = found.hits[0]
     distances = unrelated_distances(suspect, unrelated, apart=[nearest.entry.name], align=align)
     if not len(distances):

@@ -1,18 +1,21 @@
 """What the nearest distance of a search means, given distances of pairs that are known to be unrelated."""
 
+import hashlib
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float
 
-from zest_jax.distances import relative_distance
+from zest_jax.distances import check_comparable, relative_distance
 from zest_jax.intervals import Interval
-from zest_jax.screening.exact import distances_to
+from zest_jax.screening.exact import distances_among, distances_to
+from zest_jax.screening.families import pair_distances
 from zest_jax.screening.search import SearchAlign
 from zest_jax.signature import Signature
 
 LEVEL = 0.95
+ALPHA = 0.05
 
 
 class Judgement(NamedTuple):
@@ -26,6 +29,7 @@ class Judgement(NamedTuple):
         rate_interval: Clopper and Pearson's (1934), of 95%.
         p_value: chance that one of as many unrelated models comes as near, at most; in (0, 1]. Pairs that share a model are
             counted as if they were independent, here and in the interval.
+        alpha: chance to call an unrelated suspect related.
         related: True where the p-value is at most alpha; False where even the interval's lower end, times the number of models
             compared, is above alpha; None where the unrelated pairs are too few to tell.
         text: the same in words.
@@ -37,12 +41,13 @@ class Judgement(NamedTuple):
     false_positive_rate: float
     rate_interval: Interval
     p_value: float
+    alpha: float
     related: bool | None
     text: str
 
 
 def judge(
-    distance: float, unrelated: Sequence[float] | np.ndarray, *, compared: int, name: str = "it", alpha: float = 0.05
+    distance: float, unrelated: Sequence[float] | np.ndarray, *, compared: int, name: str = "it", alpha: float = ALPHA
 ) -> Judgement:
     """Judge the distance to the nearest of many models.
 
@@ -98,7 +103,7 @@ def judge(
         end = f", but {models} need {needed:,} unrelated pairs to tell that from chance: can't tell."
     else:
         related, end = None, f"{chance}; more unrelated pairs are needed: can't tell."
-    return Judgement(relative, nearer, n, nearer / n, interval, p_value, related, start + end)
+    return Judgement(relative, nearer, n, nearer / n, interval, p_value, alpha, related, start + end)
 
 
 def common_alignment(
@@ -124,11 +129,52 @@ def common_alignment(
     >>> common_alignment(named, [named], [("dog", "cat")]), common_alignment(remote, [named], [("dog", "cat")])
     ('auto', 'greedy')
     """
-    if align != "auto" or suspect.class_names is None or len(set(suspect.class_names)) != len(suspect.class_names):
+    return one_alignment((suspect.class_names, *(each.class_names for each in unrelated), *compared), align=align)
+
+
+def one_alignment(names: Iterable[tuple[str, ...] | None], *, align: SearchAlign = "auto") -> SearchAlign:
+    """The alignment that all pairs of models can share: "auto" where all have the same class names, else "greedy".
+
+    Args:
+        names: class names of the models; None where a model has none.
+        align: "greedy" stays as it is.
+
+    >>> one_alignment([("cat", "dog"), ("dog", "cat")]), one_alignment([("cat", "dog"), None])
+    ('auto', 'greedy')
+    """
+    known = set(names)
+    if align != "auto" or any(each is None or len(set(each)) != len(each) for each in known):
         return "greedy"
-    ours = sorted(suspect.class_names)
-    theirs = {*(each.class_names for each in unrelated), *compared}
-    return "auto" if all(names is not None and sorted(names) == ours for names in theirs) else "greedy"
+    return "auto" if len({tuple(sorted(each)) for each in known if each is not None}) <= 1 else "greedy"
+
+
+def check_unrelated(unrelated: Sequence[Signature], like: Signature) -> None:
+    """Refuse unrelated models whose distances are no yardstick.
+
+    Args:
+        unrelated: which are known to be independent of each other.
+        like: with which they must be comparable, and have as many classes as: the suspect, or one of them.
+
+    Raises:
+        ValueError: a model is named twice, two have the very same weights, or one has another number of classes.
+        ProbeMismatchError, DegenerateSignatureError: as for `check_comparable`.
+    """
+    weights: dict[bytes, str] = {}
+    if len({each.label for each in unrelated}) < len(unrelated):
+        raise ValueError("`unrelated` names a model twice; a model and its copy are not independent")
+    for each in unrelated:
+        check_comparable(like, each)
+        if each.n_classes != like.n_classes:
+            raise ValueError(
+                f"{each.label} has {each.n_classes} classes and {like.label} {like.n_classes}, so that their distances are "
+                f"no yardstick for one another; name unrelated models of as many classes as {like.label}"
+            )
+        same = weights.setdefault(hashlib.sha256(each.weights.tobytes()).digest(), each.label)
+        if same != each.label:
+            raise ValueError(
+                f"{each.label} has the very same weights as {same}; `unrelated` takes models that are independent of each "
+                "other: name one of the two"
+            )
 
 
 def unrelated_distances(
@@ -143,7 +189,7 @@ def unrelated_distances(
         align: as the suspect was searched for; "auto" goes by name only if it does for every pair, see `common_alignment`.
 
     Raises:
-        ValueError: the models, or the suspect, have different numbers of classes.
+        ValueError, ProbeMismatchError, DegenerateSignatureError: as for `check_unrelated`.
 
     >>> rng = np.random.default_rng(0)
     >>> def model(label):
@@ -154,16 +200,9 @@ def unrelated_distances(
     >>> len(unrelated_distances(a, [b, c])), len(unrelated_distances(a, [b, c], apart=["c"]))
     (3, 2)
     """
-    for each in unrelated:
-        if each.n_classes != suspect.n_classes:
-            raise ValueError(
-                f"{each.label} has {each.n_classes} classes and {suspect.label} {suspect.n_classes}, so that their distances are "
-                "no yardstick for one another; name unrelated models of as many classes as the suspect"
-            )
+    check_unrelated(unrelated, suspect)
     align = common_alignment(suspect, unrelated, align=align)
-    found = [np.zeros(0)]
-    for i, one in enumerate(unrelated[:-1]):
-        found.append(distances_to(one, list(unrelated[i + 1 :]), align=align))
+    found = [pair_distances(distances_among(list(unrelated), align=align))] if unrelated else []
     others = [each for each in unrelated if each.label not in (suspect.label, *apart)]
     found.append(distances_to(suspect, others, align=align))
     return np.concatenate(found)

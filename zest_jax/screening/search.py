@@ -4,7 +4,6 @@ Two stages: the sketches of all models (`late_interaction`), then exact aligned 
 """
 
 import dataclasses
-from collections.abc import Iterator
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -12,15 +11,13 @@ from jaxtyping import Float
 
 from zest_jax.errors import DegenerateSignatureError, StoreError
 from zest_jax.screening.entries import ANY, Entry, Filter
-from zest_jax.screening.exact import Classes, aligned_distances, distances_to, joined
+from zest_jax.screening.exact import Classes, distances_to, joined, table_of_blocks
 from zest_jax.screening.layout import SketchBatch
 from zest_jax.screening.sketch import Sketch, late_interaction, make_sketch
 from zest_jax.screening.store import Store
 from zest_jax.signature import Signature
 
 SearchAlign = Literal["auto", "greedy"]
-# Models whose signatures are multiplied with those of as many others at a time.
-BLOCK = 128
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -177,8 +174,9 @@ def distance_table(
 ) -> tuple[list[Entry], Float[np.ndarray, "models models"]]:
     """Exact distances between all models of a store: where is something reused?
 
-    Every pair is aligned. Distances below 0.001 are computed in float64, others are exact to about 1e-6. Two blocks of 128
-    models are in memory at a time, and the table.
+    Every pair is aligned; "auto" decides for each, so that some may be matched by name and others greedily (`compare_all` has one
+    way for all). Distances below 0.001 are computed in float64, others are exact to about 1e-6. Two blocks of up to 128 models
+    are in memory at a time, and the table.
 
     Returns:
         the models in the order of their addition, and their distances, symmetric, 0 on the diagonal; NaN for a pair that has
@@ -199,10 +197,6 @@ def distance_table(
             else f"{store.uri} holds one model that is meant ({where}); distances among models need two or more"
         )
     entries: list[Entry | None] = [None] * len(rows)
-    found = np.zeros((len(rows), len(rows)))
-    # Models of the same number of classes are multiplied together.
-    order = sorted(range(len(rows)), key=lambda i: (classes[i], i))
-    blocks = list(_blocks(order, classes))
 
     def load(block: list[int]) -> Classes:
         signatures = []
@@ -212,16 +206,8 @@ def distance_table(
             signatures.append(signature)
         return joined(signatures)
 
-    for i, block in enumerate(blocks):
-        mine = load(block)
-        for other in blocks[i:]:
-            distances = aligned_distances(mine, mine if other is block else load(other), align=align)
-            found[np.ix_(block, other)] = distances
-            found[np.ix_(other, block)] = distances.T
-    np.fill_diagonal(found, 0)
-    known = [entry for entry in entries if entry is not None]
-    # The two halves of a block with itself differ by rounding.
-    return known, (found + found.T) / 2
+    table = table_of_blocks(classes, load, align=align)
+    return [entry for entry in entries if entry is not None], table
 
 
 def distances_from(
@@ -242,16 +228,6 @@ def distances_from(
         entries += [entry for entry, _ in part]
         distances.append(distances_to(suspect, [signature for _, signature in part], align=align))
     return entries, np.concatenate(distances)
-
-
-def _blocks(order: list[int], classes: list[int]) -> Iterator[list[int]]:
-    block: list[int] = []
-    for i in order:
-        if block and (len(block) == BLOCK or classes[i] != classes[block[0]]):
-            yield block
-            block = []
-        block.append(i)
-    yield block
 
 
 def _same_classes(ours: tuple[str, ...] | None, theirs: tuple[str, ...] | None) -> tuple[int, ...] | None:
