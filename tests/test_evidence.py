@@ -63,10 +63,24 @@ def test_a_choice_of_nothing_is_refused():
 def test_the_class_shown_is_the_suspects_answer_and_its_match(pair):
     a, b = pair
     matched = zest.align(a, b, method="greedy")
-    of_a, of_b = shown_class(a, b, matched, 1)
-    assert of_a == a.of_reference(1).sum(axis=0).argmax()
+    of_a, of_b, answered = shown_class(a, matched, 1)
+    assert of_a == answered == a.of_reference(1).sum(axis=0).argmax()
     assert [2, 0, 3, 1][of_b] == of_a
     lifted = model("a", 0, intercept=np.eye(3, 4, dtype=np.float32) * 1000)
-    assert shown_class(lifted, b, matched, 2)[0] == 2
+    assert shown_class(lifted, matched, 2)[::2] == (2, 2)
+
+
+@pytest.mark.parametrize(("higher", "shown"), [(0, (0, 1)), (1, (1, 3))])
+def test_a_class_that_is_matched_with_none_is_answered_and_not_shown(higher, shown):
+    intercept = np.zeros((3, 4), np.float32)
+    intercept[2, [2, higher]] = 1000, 500
     few = zest.Alignment(np.array([0, 1]), np.array([1, 3]), "given")
-    assert shown_class(lifted, b, few, 2)[0] in (0, 1)
+    assert shown_class(model("a", 0, intercept=intercept), few, 2) == (*shown, 2)
+
+
+def test_models_below_the_rounding_of_distances_are_equal(pair):
+    a, _ = pair
+    nearly = copy_of(a, "b", noise=1e-6, seed=1)
+    same = zest.align(a, nearly, method="none")
+    assert 1e-13 < zest.distance(a, nearly, align=same) < 1e-9
+    assert np.isnan(reference_distances(a, nearly, same).shares).all()

@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Float
 
 from zest_jax.alignment import Alignment
-from zest_jax.distances import distance
+from zest_jax.distances import EQUAL, distance
 from zest_jax.signature import Signature
 
 
@@ -16,8 +16,8 @@ class ReferenceDistances(NamedTuple):
     Attributes:
         distances: d_i = 1 - <x_i, y_i> / (|x_i| |y_i|), in [0, 2], of the weights x_i and y_i of the two models for all matched
             classes; NaN where one of them has no weights. float64 [refs].
-        shares: what each reference adds to the distance d over all, as a share of d, adding up to 1; NaN where d is 0.
-            float64 [refs].
+        shares: what each reference adds to the distance d over all, as a share of d, adding up to 1; NaN where d is below
+            1e-9, by which equal models may differ. float64 [refs].
     """
 
     distances: np.ndarray
@@ -58,8 +58,7 @@ def reference_distances(a: Signature, b: Signature, matched: Alignment) -> Refer
     products, lengths = summed(x * y), np.sqrt(summed(x * x) * summed(y * y))
     distances = 1 - np.divide(products, lengths, out=np.full(len(products), np.nan), where=lengths > 0)
     apart = summed((x / np.linalg.norm(x) - y / np.linalg.norm(y)) ** 2) / 2
-    # Equal models differ by rounding.
-    shares = apart / apart.sum() if whole > 1e-12 else np.full(len(apart), np.nan)
+    shares = apart / apart.sum() if whole >= EQUAL else np.full(len(apart), np.nan)
     return ReferenceDistances(np.maximum(distances, 0), shares)
 
 
@@ -84,13 +83,34 @@ def spread_over(distances: Float[np.ndarray, " refs"], n: int) -> list[int]:
     return order[ranks].tolist()
 
 
-def shown_class(a: Signature, b: Signature, matched: Alignment, reference: int) -> tuple[int, int]:
-    """The class to draw at a reference, of either model: of the matched ones that which `a` answers there.
+class ShownClass(NamedTuple):
+    """The class to draw at a reference.
 
-    That is the class whose weights (and intercept) add up highest: the answer to the whole reference as the linear fit sees it.
+    Attributes:
+        a: of the matched classes of the first model that which it answers there.
+        b: its match.
+        answered: what the first model answers there; another than `a` where that is matched with no class.
+    """
+
+    a: int
+    b: int
+    answered: int
+
+
+def shown_class(a: Signature, matched: Alignment, reference: int) -> ShownClass:
+    """The class to draw at a reference, of either model.
+
+    A model's answer is the class whose weights (and intercept) add up highest: that to the whole reference, as the linear fit
+    sees it.
+
+    >>> ones = np.ones((1, 3), np.float32)
+    >>> model = Signature(weights=np.array([[1, 3, 2]], np.float32), segment_counts=np.array([1]), r2=ones, variance=ones,
+    ...                   probe_hash="0" * 64, label="m")
+    >>> shown_class(model, Alignment(np.array([0, 2]), np.array([1, 0]), "given"), 0)
+    ShownClass(a=2, b=0, answered=1)
     """
     score = a.of_reference(reference).sum(axis=0)
     if a.intercept is not None:
         score = score + a.intercept[reference]
     best = int(score[matched.a_classes].argmax())
-    return int(matched.a_classes[best]), int(matched.b_classes[best])
+    return ShownClass(int(matched.a_classes[best]), int(matched.b_classes[best]), int(score.argmax()))

@@ -68,7 +68,7 @@ def undraw(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let reports make their figures, but not draw them, which takes longest."""
     file = io.BytesIO()
     Image.new("RGB", (4, 2)).save(file, "png")
-    for name in ("parts", "references", "suspect_page"):
+    for name in ("mapped", "references", "contributions"):
         monkeypatch.setattr(f"zest_jax.report.{name}.png_of", lambda _: file.getvalue())
 
 

@@ -11,17 +11,20 @@ from tyro.conf import Positional, arg
 
 from zest_jax.cli.console import note
 from zest_jax.cli.distance import warn_of_poor_fits
-from zest_jax.cli.files import UsageError, check_output, read_probes, read_signature
+from zest_jax.cli.files import UsageError, check_output, kind_of, read_probes, read_signature
 from zest_jax.cli.options import Common, commas
-from zest_jax.cli.screen import read_unrelated, remarks, remarks_among
+from zest_jax.cli.screen import candidates_of, check_candidates, check_threshold, note_remarks, read_unrelated
 from zest_jax.cli.store import FilterOptions
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from zest_jax.probes import ProbeSet
     from zest_jax.report.page import Page
     from zest_jax.screening import Models, SearchSettings
     from zest_jax.signature import Signature
 
+REFERENCES = 4
 _TODAY = commas("YYYY-MM-DD", dt.date.fromisoformat, default="today, UTC")
 
 
@@ -51,7 +54,8 @@ class Report(Common):
 
     unrelated: Annotated[tuple[str, ...], arg(metavar="NAME|U.sig ...", help_behavior_hint="(default: none)")] = ()
     """Models known to be trained independently of each other and of the suspect: names in the store, or signatures. Without
-    them there is no verdict; see `zest screen --help`."""
+    them there is no verdict; see `zest screen --help`. Without a suspect: models known to be independent of each other;
+    families are told apart at half their mean distance."""
 
     top: Annotated[int, arg(metavar="N")] = 10
     """How many of the nearest models, or pairs, are listed; up to 40 of the models are drawn as well."""
@@ -59,15 +63,18 @@ class Report(Common):
     probes: Annotated[Path | None, arg(metavar="FILE", help_behavior_hint="(default: what the signatures keep)")] = None
     """Probe set that the models were signed with, to draw references."""
 
-    references: Annotated[int, arg(metavar="N")] = 4
+    references: Annotated[int | None, arg(metavar="N", help_behavior_hint="(default: 4, with --probes)")] = None
     """How many references are drawn with --probes: from the one where both models agree most to that where they agree least."""
 
     threshold: Annotated[
-        float | None, arg(metavar="DISTANCE", help_behavior_hint="(default: half the median; without a suspect)")
+        float | None,
+        arg(metavar="DISTANCE", help_behavior_hint="(default: half the mean of --unrelated, or half the median)"),
     ] = None
-    """Distance below which models are drawn and listed as a family."""
+    """Distance at which models, or nearer ones, are drawn and listed as a family; without a suspect."""
 
-    candidates: Annotated[int, arg(metavar="N")] = 200
+    candidates: Annotated[
+        int | None, arg(metavar="N", help_behavior_hint="(default: 200, or --top where that is more)")
+    ] = None
     """Models to which exact distances are computed, the nearest by their sketches."""
 
     align: Literal["auto", "greedy"] = "auto"
@@ -104,24 +111,27 @@ class Report(Common):
         if self.store is None and (self.where != FilterOptions() or self.version is not None):
             raise UsageError("--version and filters go with --store; with --models, name those that are meant")
         for option in ("top", "references"):
-            if getattr(self, option) < 1:
-                raise UsageError(f"--{option} is {getattr(self, option)}; give at least 1")
+            if (given := getattr(self, option)) is not None and given < 1:
+                raise UsageError(f"--{option} is {given}; give at least 1")
         if self.suspect is None:
-            for option in ("probes", "unrelated"):
-                if getattr(self, option):
+            for option in ("probes", "references", "candidates"):
+                if getattr(self, option) is not None:
                     raise UsageError(f"--{option} goes with a suspect, and none is given")
         elif self.threshold is not None:
             raise UsageError("--threshold goes with a report of all models; leave the suspect or the threshold out")
+        if self.references is not None and self.probes is None:
+            raise UsageError("--references goes with --probes; without a probe set what the signatures keep is drawn")
+        check_threshold(self.threshold, self.unrelated)
+        check_candidates(self.candidates, self.top, useless="--models" if self.models else None)
         if self.output.suffix.lower() not in (".html", ".htm"):
             raise UsageError(f"--output {self.output} does not end in .html; a report is an HTML page")
         check_output(self.output)
-        from zest_jax.report.page import picture_folder
+        from zest_jax.report.picture_folder import check_folder, picture_folder
 
-        folder = picture_folder(self.output)
-        if self.pictures and folder.exists():
-            if not folder.is_dir():
-                raise UsageError(f"{folder} is a file, and the pictures go to a folder of that name; name another page")
-            check_output(folder / "heat-map.png")
+        if self.pictures:
+            check_folder(self.output)
+            if (folder := picture_folder(self.output)).exists():
+                check_output(folder / "heat-map.png")
 
     def _models(self) -> "tuple[Models, str]":
         """Among which relatives are looked for, and what that is called."""
@@ -142,20 +152,20 @@ class Report(Common):
         probes = self._probes(suspect)
         known = read_unrelated(self.unrelated, models if isinstance(models, Store) else None)
         found = investigate(suspect, models, where=self.where.filter(), settings=self._search(), unrelated=known)
-        for text in remarks(found, self.align):
-            note(text)
+        note_remarks(found)
         warn_of_poor_fits([suspect.label], [suspect])
-        files = {}
+        files = self._unrelated_files(known)
         if not isinstance(models, Store):
-            files = {each.label: _sha256(path) for each, path in zip(models, self.models, strict=True)}
-        total = pictures_of(found, self.references)
+            files |= _by_digest(models, self.models)
+        references = self.references or REFERENCES
+        total = pictures_of(found, references)
         with progress_bar("drawing", total, unit="pictures", show=self.progress) as update:
             page = suspect_page(
                 found,
                 name=name,
                 made=made,
                 probes=probes,
-                references=self.references,
+                references=references,
                 suspect_file=_sha256(Path(self.suspect)),
                 files=files,
                 progress=lambda done: update(min(done, total)),
@@ -166,18 +176,33 @@ class Report(Common):
     def _zoo(self, models: "Models", name: str, made: dt.date) -> "Page":
         from zest_jax.progress import progress_bar
         from zest_jax.report.zoo_page import zoo_page
-        from zest_jax.screening import compare_all
+        from zest_jax.screening import Store, compare_all
 
-        found = compare_all(models, where=self.where.filter(), align=self.align)
-        for text in remarks_among(found):
+        known = read_unrelated(self.unrelated, models if isinstance(models, Store) else None)
+        found = compare_all(models, where=self.where.filter(), align=self.align, top=self.top, unrelated=known)
+        for text in found.remarks:
             note(text)
         with progress_bar("drawing", 2, unit="pictures", show=self.progress) as update:
-            return zoo_page(found, name=name, made=made, top=self.top, threshold=self.threshold, progress=update)
+            return zoo_page(
+                found,
+                name=name,
+                made=made,
+                top=self.top,
+                threshold=self.threshold,
+                files=self._unrelated_files(known),
+                progress=update,
+            )
+
+    def _unrelated_files(self, known: "Sequence[Signature]") -> dict[str, str]:
+        """Of the unrelated models that are in no store."""
+        files = [Path(name) for name in self.unrelated if self.store is None or kind_of(name) == "signature"]
+        # They are read after those of the store.
+        return _by_digest(known[len(known) - len(files) :], files)
 
     def _search(self) -> "SearchSettings":
         from zest_jax.screening import SearchSettings
 
-        return SearchSettings(top=self.top, candidates=max(self.candidates, self.top), align=self.align)
+        return SearchSettings(top=self.top, candidates=candidates_of(self.candidates, self.top), align=self.align)
 
     def _probes(self, suspect: "Signature") -> "ProbeSet | None":
         if self.probes is None:
@@ -189,6 +214,13 @@ class Report(Common):
                 f"{suspect.probe_hash[:16]}; give the probe set that it was signed with"
             )
         return probes
+
+
+def _by_digest(signatures: "Sequence[Signature]", files: "Sequence[Path]") -> dict[str, str]:
+    """SHA-256 of files by those of the signatures in them."""
+    from zest_jax.screening.layout import entry_of
+
+    return {entry_of(each).digest: _sha256(file) for each, file in zip(signatures, files, strict=True)}
 
 
 def _sha256(path: Path) -> str:

@@ -2,6 +2,7 @@
 
 import csv
 import dataclasses
+import math
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 # A search opens every file of a store; more than these are worth a hint.
 MANY_FILES = 200
+CANDIDATES = 200
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -43,7 +45,9 @@ class Screen(Common):
     top: Annotated[int, arg(metavar="N")] = 10
     """How many of the nearest are shown."""
 
-    candidates: Annotated[int, arg(metavar="N")] = 200
+    candidates: Annotated[
+        int | None, arg(metavar="N", help_behavior_hint="(default: 200, or --top where that is more)")
+    ] = None
     """Models to which exact distances are computed, the nearest by their sketches."""
 
     all: Annotated[bool, OFF] = False
@@ -60,16 +64,18 @@ class Screen(Common):
     unrelated: Annotated[tuple[str, ...], arg(metavar="NAME|U.sig ...", help_behavior_hint="(default: none)")] = ()
     """Models known to be trained independently of each other and of the suspect: names in the store, or signatures. Their
     distances, among themselves and to the suspect, are the yardstick of a verdict on the nearest model; twenty such models
-    are enough for a store of ten, ninety for two hundred."""
+    are enough for a store of ten, ninety for two hundred. Without a suspect: models known to be independent of each other; a
+    --figure of all models has its families at half their mean distance."""
 
     figure: Annotated[Path | None, arg(metavar="FILE", help_behavior_hint="(default: none)")] = None
     """Draw the heat map and the family tree of the suspect and its nearest models, or of all models, to a file
     (.png, .pdf or .svg)."""
 
     threshold: Annotated[
-        float | None, arg(metavar="DISTANCE", help_behavior_hint="(default: half the median; without a suspect)")
+        float | None,
+        arg(metavar="DISTANCE", help_behavior_hint="(default: half the mean of --unrelated, or half the median)"),
     ] = None
-    """Distance below which models are drawn as a family."""
+    """Distance at which models, or nearer ones, are drawn as a family, in a figure of all models."""
 
     version: Annotated[int | None, arg(metavar="N", help_behavior_hint="(default: the newest)")] = None
     """Search the store as it was at this version."""
@@ -90,8 +96,17 @@ class Screen(Common):
             raise UsageError(f"--top is {self.top}; give at least 1")
         if self.threshold is not None and (self.figure is None or self.suspect is not None):
             raise UsageError("--threshold goes with a --figure of all models; leave the threshold out, or the suspect")
+        if self.suspect is None and self.unrelated and self.figure is None:
+            raise UsageError("--unrelated goes with a suspect or a --figure of all models; give one of these")
+        check_threshold(self.threshold, self.unrelated)
+        check_candidates(self.candidates, self.top, useless="--all" if self.all else None)
+        if self.suspect is None and self.candidates is not None:
+            raise UsageError("--candidates goes with a suspect, and none is given")
         if self.figure is not None:
             check_output(self.figure)
+            from zest_jax.report.drawing import format_of
+
+            format_of(self.figure)
         from zest_jax.screening import Store
 
         store = Store.open(self.store, version=self.version)
@@ -100,24 +115,23 @@ class Screen(Common):
                 f"{self.store} consists of {store.n_files()} files, which slows the search; `zest store compact` helps"
             )
         if self.suspect is None:
-            for name in ("probes", "unrelated"):
-                if getattr(self, name):
-                    raise UsageError(f"--{name} goes with a suspect, and none is given")
+            if self.probes:
+                raise UsageError("--probes goes with a suspect, and none is given")
             self._among(store)
         else:
             self._one(self._signature(self.suspect, store), store)
 
     def _one(self, suspect: "Signature", store: "Store") -> None:
+        from zest_jax import intervals
         from zest_jax.screening import SearchSettings, investigate
 
         known = read_unrelated(self.unrelated, store)
         wanted = max(1, len(store)) if self.all else self.top
         settings = SearchSettings(
-            top=wanted, candidates=None if self.all else max(self.candidates, wanted), align=self.align
+            top=wanted, candidates=None if self.all else candidates_of(self.candidates, wanted), align=self.align
         )
         found = investigate(suspect, store, where=self.where.filter(), settings=settings, unrelated=known)
-        for text in remarks(found, self.align):
-            note(text)
+        note_remarks(found)
         if self.figure is not None:
             from zest_jax.report.mapped import map_nearest
 
@@ -136,16 +150,22 @@ class Screen(Common):
             print_json(
                 {
                     "suspect": suspect.label,
+                    "digest": found.entry.digest,
                     "store": self.store,
                     "version": store.version,
                     "filter": str(self.where.filter()),
                     "metric": "cosine",
                     "align": found.align,
+                    "candidates": found.candidates,
                     "compared": found.compared,
                     "exact": found.exact,
                     "undefined": found.undefined,
+                    "intervals": {"level": intervals.LEVEL, "resamples": intervals.RESAMPLES, "seed": intervals.SEED},
                     "nearest": rows,
+                    "unrelated": [as_json(entry) for entry in found.unrelated],
+                    "yardstick": found.yardstick,
                     "verdict": None if found.judgement is None else found.judgement._asdict(),
+                    "no_verdict": found.no_judgement,
                 }
             )
         elif self.csv:
@@ -160,8 +180,9 @@ class Screen(Common):
         from zest_jax.screening import compare_all
 
         top = None if self.all or self.csv else self.top
-        found = compare_all(store, where=self.where.filter(), align=self.align, top=top)
-        for text in remarks_among(found):
+        known = read_unrelated(self.unrelated, store)
+        found = compare_all(store, where=self.where.filter(), align=self.align, top=top, unrelated=known)
+        for text in found.remarks:
             note(text)
         if self.figure is not None:
             from zest_jax.report.mapped import map_all
@@ -170,13 +191,15 @@ class Screen(Common):
         pairs = [pair._asdict() for pair in found.pairs]
         if self.json:
             models = [as_json(entry) for entry in found.entries]
-            how = {"metric": "cosine", "align": self.align, "filter": str(self.where.filter())}
+            how = {"metric": "cosine", "align": found.align, "filter": str(self.where.filter())}
             print_json(
                 {
                     "store": self.store,
                     "version": store.version,
                     **how,
                     "models": models,
+                    "unrelated": [as_json(entry) for entry in found.unrelated],
+                    "yardstick": found.yardstick,
                     "nearest": pairs,
                     "matrix": found.distances,
                 }
@@ -218,22 +241,37 @@ def read_unrelated(names: "Sequence[str]", store: "Store | None") -> "list[Signa
     return known
 
 
-def remarks(found: "Findings", wanted: str) -> list[str]:
-    """What is to be said of a search besides its result; `wanted` is the alignment that was asked for."""
-    said = []
-    if found.align != wanted:
-        said.append(
-            "not all models have the suspect's class names, so all are matched greedily: else no verdict would be fair"
-        )
-    if found.undefined:
-        shown = ", ".join(found.undefined[:3]) + (", ..." if len(found.undefined) > 3 else "")
-        said.append(
-            f"left out {len(found.undefined)} to which no distance is defined, since the classes that match carry no weights "
-            f"({shown})"
-        )
+def check_threshold(threshold: float | None, unrelated: "Sequence[str]") -> None:
+    """Refuse what cannot be a distance, and two ways to say where families end."""
+    if threshold is None:
+        return
+    if not 0 <= threshold < math.inf:
+        raise UsageError(f"--threshold is {threshold}; give a finite distance, at least 0")
+    if unrelated:
+        raise UsageError("--threshold and --unrelated both say where families end; choose one")
+
+
+def check_candidates(candidates: int | None, top: int, *, useless: str | None) -> None:
+    """Refuse too few candidates, or any where `useless` has all models compared exactly."""
+    if candidates is None:
+        return
+    if useless is not None:
+        raise UsageError(f"with {useless} all models are compared exactly; leave --candidates out")
+    if candidates < top:
+        raise UsageError(f"--candidates is {candidates}; give at least as many as --top, {top}")
+
+
+def candidates_of(candidates: int | None, top: int) -> int:
+    """How many models are compared exactly."""
+    return max(CANDIDATES, top) if candidates is None else candidates
+
+
+def note_remarks(found: "Findings") -> None:
+    """Say what is to be said of a search besides its result."""
+    for text in found.remarks:
+        note(text)
     if found.yardstick is not None and found.judgement is None:
-        said.append(f"no verdict: {found.no_judgement}")
-    return said
+        note(f"no verdict: {found.no_judgement}")
 
 
 def draw(mapped: "Mapped", path: Path) -> None:
@@ -241,16 +279,9 @@ def draw(mapped: "Mapped", path: Path) -> None:
     from zest_jax.report import clustered_figure
 
     clustered_figure(mapped.distances, mapped.labels, **mapped.style, path=path)
-    note(f"drew {path}" + (f". {mapped.left_out}" if mapped.left_out else ""))
-
-
-def remarks_among(found: "Among") -> list[str]:
-    """What is to be said of the distances among models besides them."""
-    if not found.undefined:
-        return []
-    return [
-        f"left out {found.undefined} pairs to which no distance is defined, since the classes that match carry no weights"
-    ]
+    note(f"drew {path}")
+    for text in mapped.remarks:
+        note(text)
 
 
 def _print_nearest(found: "Findings") -> None:

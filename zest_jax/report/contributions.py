@@ -1,4 +1,4 @@
-"""Draw how far two models are apart at each reference."""
+"""How far two models are apart at each reference: the figure, and the section of a page."""
 
 import os
 from collections.abc import Sequence
@@ -7,9 +7,16 @@ import numpy as np
 from jaxtyping import Float
 from matplotlib.figure import Figure
 
+from zest_jax.evidence import ReferenceDistances
 from zest_jax.report.drawing import DPI, PAGE, write_figure
+from zest_jax.report.page import Column, Picture, Section, Table, png_of
+from zest_jax.report.references import local_r2
+from zest_jax.signature import Signature
+from zest_jax.wording import decimals
 
 HEIGHT = 2.7
+# References that are listed because they add most to the distance.
+LARGEST = 5
 BAR, SHOWN, WHOLE = "#9db8d2", "#d55e00", "#222222"
 
 
@@ -59,3 +66,64 @@ def reference_figure(
     if path is not None:
         write_figure(figure, path)
     return figure
+
+
+def distances_section(
+    suspect: Signature, model: Signature, apart: ReferenceDistances, whole: float, shown: Sequence[int]
+) -> Section:
+    """The part of a page on where a distance comes from.
+
+    Args:
+        suspect, model: the two models.
+        apart: how far they are apart at each reference.
+        whole: over all of them.
+        shown: references that are drawn elsewhere on the page.
+    """
+    heading, total = "Where the distance comes from", len(apart.distances)
+    known = ~np.isnan(apart.distances)
+    pictures, notes = (), []
+    if known.any():
+        picture = Picture(
+            name="distances-by-reference",
+            png=png_of(reference_figure(apart.distances, whole, shown=[i for i in shown if known[i]])),
+            alt=f"Bars: distance of {suspect.label} and {model.label} at each of {total} references, nearest first",
+            caption=f"How far {suspect.label} and {model.label} are apart at each reference, over all matched classes. One model "
+            "made from the other is near at nearly all of them.",
+        )
+        pictures = (picture,)
+    else:
+        notes.append("At no reference do both models have weights, so that there is no distance there to be drawn.")
+    shared = not np.isnan(apart.shares).all()
+    order = apart.shares.argsort(kind="stable")[::-1] if shared else []
+    largest = [int(i) for i in order[:LARGEST] if i not in shown]
+    rows = [
+        (
+            str(i),
+            "drawn above" if i in shown else "among the largest shares",
+            decimals(float(apart.distances[i])),
+            f"{apart.shares[i]:.1%}" if shared else "-",
+            decimals(local_r2(suspect, i), 2),
+            decimals(local_r2(model, i), 2),
+        )
+        for i in [*shown, *largest]
+    ]
+    names = ("Distance there", "Share of the distance", "R² of the suspect", "R² of the nearest")
+    table = Table(
+        caption="References drawn above, and those that add most to the distance"
+        if shared
+        else "References drawn above",
+        columns=(
+            Column(name="Reference", kind="number"),
+            Column(name=""),
+            *(Column(name=n, kind="number") for n in names),
+        ),
+        rows=tuple(rows),
+    )
+    notes.append(
+        f"Shares of all {total} references add up to 100%; a reference with large weights adds more than one with small ones."
+        if shared
+        else "The distance is 0 but for rounding, so that there are no shares."
+    )
+    return Section(
+        name="distances", heading=heading, pictures=pictures, tables=(table,) if rows else (), notes=tuple(notes)
+    )

@@ -4,6 +4,7 @@ Figures are made without pyplot: nothing is opened, nothing global is changed, a
 outside are drawn with `parse_math=False`: a `$` in one is a dollar, not the beginning of a formula.
 """
 
+import math
 import os
 import textwrap
 from collections.abc import Sequence
@@ -11,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from matplotlib.backend_bases import FigureCanvasBase
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
@@ -31,6 +33,8 @@ DIVERGING = "RdBu"
 NARROW_TITLE = 24
 WIDE_TITLE = 90
 CAPTION = 100
+# Pixels, characters, samples or cells of a reference that is drawn.
+MOST_ELEMENTS = 2**23
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -67,13 +71,24 @@ class WeightedReference:
         return ScalarMappable(norm=Normalize(-self.limit, self.limit), cmap=DIVERGING)
 
 
-def counted(n: int, what: str) -> str:
-    """A number of things, in words.
+def check_drawable(shape: tuple[int, ...], what: str) -> None:
+    """Refuse a reference that is too large to be drawn: what a signature keeps may come from a stranger.
 
-    >>> counted(1, "word"), counted(2, "time window")
-    ('1 word', '2 time windows')
+    Args:
+        shape: of its elements.
+        what: they are, in the plural.
+
+    Raises:
+        ValueError: it has more than `MOST_ELEMENTS`.
+
+    >>> check_drawable((3000, 4000), "pixels")
+    Traceback (most recent call last):
+    ValueError: the reference has 3000 x 4000 pixels, and up to 8,388,608 can be drawn
     """
-    return f"{n} {what}" if n == 1 else f"{n} {what}s"
+    if math.prod(shape) > MOST_ELEMENTS:
+        raise ValueError(
+            f"the reference has {' x '.join(map(str, shape))} {what}, and up to {MOST_ELEMENTS:,} can be drawn"
+        )
 
 
 def printable(text: str) -> str:
@@ -129,11 +144,24 @@ def write_figure(figure: Figure, path: str | os.PathLike[str]) -> None:
     Raises:
         ValueError: the ending names no format that can be drawn.
     """
+    ending = format_of(path)
+    with atomic_write(path) as file:
+        figure.savefig(file, format=ending)
+
+
+def format_of(path: str | os.PathLike[str]) -> str:
+    """The format that the ending of a path names.
+
+    Raises:
+        ValueError: it names none that can be drawn.
+
+    >>> format_of("zoo.PNG")
+    'png'
+    """
     ending = os.path.splitext(os.fspath(path))[1].lstrip(".").lower()
-    known = figure.canvas.get_supported_filetypes()
+    known = FigureCanvasBase.get_supported_filetypes()
     if ending not in known:
         raise ValueError(
             f"{os.fspath(path)} does not end in a format that can be drawn; choose one of {', '.join(sorted(known))}"
         )
-    with atomic_write(path) as file:
-        figure.savefig(file, format=ending)
+    return ending

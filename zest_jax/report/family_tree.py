@@ -53,6 +53,18 @@ PLAIN = "#555555"
 MARKED = "#a33b00"
 
 
+class KnownTree(NamedTuple):
+    """A tree that was made of more models than are drawn, so that it is not made again of these.
+
+    Attributes:
+        tree: of the models drawn, see `zest_jax.screening.pruned`.
+        families: the name of each one's family among all models.
+    """
+
+    tree: FamilyTree
+    families: tuple[str, ...]
+
+
 class _Rows(NamedTuple):
     """What stands at the leaves.
 
@@ -78,6 +90,7 @@ def clustered_figure(
     threshold: float | None = None,
     marked: int | None = None,
     line: tuple[float, str] | None = None,
+    known: KnownTree | None = None,
     path: str | os.PathLike[str] | None = None,
 ) -> Figure:
     """Draw a heat map of distances, near ones dark, with the family tree at its side; rows and columns follow the tree.
@@ -88,9 +101,11 @@ def clustered_figure(
     Args:
         distances: [models, models], of 2 to 500 models; NaN for pairs without a distance, which are drawn in grey.
         labels: one for each model.
-        threshold: distance below which models are a family: their branches get a colour, and a dashed line shows the cut.
+        threshold: distance at which models, or nearer ones, are a family: their branches get a colour, and a dashed line shows
+            the cut.
         marked: a model whose name stands out, such as the suspect.
-        line: another distance to be shown by a dashed line, and what it is.
+        line: another distance to be shown by a dotted line, and what it is.
+        known: the tree, where it is not to be made of these distances.
         path: where to write the picture as well; the ending decides the format.
 
     Raises:
@@ -101,8 +116,8 @@ def clustered_figure(
     ['1  a', '2  c', '3  b']
     """
     table = _checked(distances, labels)
-    tree = family_tree(table)
-    rows = _rows(table, labels, tree, threshold, marked, numbered=True)
+    tree = family_tree(table) if known is None else known.tree
+    rows = _rows(table, labels, tree, threshold, marked, known, numbered=True)
     n, side = len(labels), len(labels) * rows.height
     top = MARGIN + (0.22 if rows.names else 0.0)
     caption = _caption(threshold, line, rows, width=TREE)
@@ -141,6 +156,7 @@ def tree_figure(
     threshold: float | None = None,
     marked: int | None = None,
     line: tuple[float, str] | None = None,
+    known: KnownTree | None = None,
     path: str | os.PathLike[str] | None = None,
 ) -> Figure:
     """Draw the family tree alone; arguments and errors as for `clustered_figure`.
@@ -150,8 +166,8 @@ def tree_figure(
     ['a', 'c', 'b']
     """
     table = _checked(distances, labels)
-    tree = family_tree(table)
-    rows = _rows(table, labels, tree, threshold, marked, numbered=False)
+    tree = family_tree(table) if known is None else known.tree
+    rows = _rows(table, labels, tree, threshold, marked, known, numbered=False)
     side = len(labels) * rows.height
     caption = _caption(threshold, line, rows, width=TREE_ALONE)
     bottom = MARGIN + UNDER + SMALL_LINE * (1 + caption.count("\n"))
@@ -194,13 +210,14 @@ def _rows(
     tree: FamilyTree,
     threshold: float | None,
     marked: int | None,
+    known: KnownTree | None,
     *,
     numbered: bool,
 ) -> _Rows:
     """Decide on the names at the leaves, and on how high a row is."""
     n = len(labels)
     if n > MOST_NAMED:
-        groups = _groups(table, labels, tree, threshold)
+        groups = _groups(table, labels, tree, threshold, known)
         side = max(UNNAMED, len(groups) * (SMALL_LINE + 0.03))
         return _Rows([], SMALL_FONT, side / n, _widest([name for _, _, name in groups], SMALL_FONT) + 0.4, groups)
     font = FONT if n <= 30 else SMALL_FONT
@@ -220,7 +237,11 @@ def _rows(
 
 
 def _groups(
-    table: Float[np.ndarray, "models models"], labels: Sequence[str], tree: FamilyTree, threshold: float | None
+    table: Float[np.ndarray, "models models"],
+    labels: Sequence[str],
+    tree: FamilyTree,
+    threshold: float | None,
+    known: KnownTree | None,
 ) -> list[tuple[int, int, str]]:
     """First row, last row and name of the largest families, from top to bottom."""
     if threshold is None:
@@ -228,12 +249,14 @@ def _groups(
     found, row = [], 0
     for members in families(tree, threshold):
         if len(members) > 1:
-            short = [folded(label, width=NAME_WIDTH, lines=1) for label in labels]
-            name = family_name(table, short, members)
-            found.append((row, row + len(members) - 1, name))
+            found.append((row, row + len(members) - 1, members))
         row += len(members)
     largest = sorted(found, key=lambda group: group[0] - group[1])[:MOST_FAMILIES]
-    return sorted(largest)
+    short = [folded(label, width=NAME_WIDTH, lines=1) for label in labels] if known is None else []
+    return [
+        (first, last, family_name(table, short, members) if known is None else known.families[members[0]])
+        for first, last, members in sorted(largest)
+    ]
 
 
 def _widest(names: Sequence[str], font: float, weight: str = "normal") -> float:
@@ -247,7 +270,7 @@ def _caption(threshold: float | None, line: tuple[float, str] | None, rows: _Row
     """What stands under the tree."""
     parts = ["distance at which groups join"]
     if threshold is not None:
-        parts.append(f"families below {threshold:.3g} (dashed)")
+        parts.append(f"families: at {threshold:.3g} or nearer (dashed)")
     if line is not None:
         parts.append(f"dotted: {line[0]:.3g}, {line[1]}")
     if len(rows.groups) == MOST_FAMILIES:

@@ -1,17 +1,34 @@
-"""Which models a heat map and a family tree show, of what was found."""
+"""Which models a heat map and a family tree show, of what was found, and the sections of a page that hold both."""
 
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from zest_jax.report.family_tree import MOST_DRAWN
+from zest_jax.report.drawing import folded
+from zest_jax.report.family_tree import (
+    MOST_DRAWN,
+    NAME_WIDTH,
+    KnownTree,
+    clustered_figure,
+    family_name,
+    tree_figure,
+)
+from zest_jax.report.page import Picture, Section, png_of
 from zest_jax.screening.exact import distances_among
-from zest_jax.screening.families import closest, usual_threshold
-from zest_jax.screening.findings import Among, Findings, load_models
-from zest_jax.signature import Signature
+from zest_jax.screening.families import Families, closest, find_families, pruned
+from zest_jax.screening.findings import Among, Findings
+from zest_jax.screening.judging import one_alignment
+from zest_jax.wording import counted, decimals, sentence
 
 # Beside a suspect: so many rows can be read.
 MOST_NEAREST = 40
+UNRELATED = "unrelated on average"
+# Where families are cut, in words.
+RULES = {
+    "given": "as given",
+    "unrelated": "half the mean distance of the unrelated models",
+    "median": "half the median distance of all pairs",
+}
 
 
 class Mapped(NamedTuple):
@@ -22,42 +39,113 @@ class Mapped(NamedTuple):
         labels: of the models.
         style: further arguments of `clustered_figure` and `tree_figure`.
         what: which models these are, in words.
-        left_out: why that is not all, or None.
+        remarks: what is to be said of it, such as why these are not all models.
     """
 
     distances: np.ndarray
     labels: list[str]
     style: dict[str, Any]
     what: str
-    left_out: str | None
+    remarks: tuple[str, ...]
 
 
-def map_nearest(found: Findings, signatures: list[Signature] | None = None) -> Mapped:
-    """The suspect and the models nearest to it, up to 40; the mean of unrelated pairs as a line, where it is known.
+def map_nearest(found: Findings) -> Mapped:
+    """The suspect and the models nearest to it, up to 40; with a verdict, the mean of unrelated pairs as a line."""
+    near = found.signatures[:MOST_NEAREST]
+    drawn = [found.suspect, *near]
+    align = one_alignment([each.class_names for each in drawn], align=found.align)
+    labels = [f"{found.suspect.label} (suspect)", *(each.entry.name for each in found.nearest[: len(near)])]
+    line = None if found.judgement is None or found.yardstick is None else (found.yardstick, UNRELATED)
+    nearest = "the nearest model" if len(near) == 1 else f"the {len(near)} models nearest to it"
+    remarks = []
+    if len(near) < found.compared:
+        remarks.append(f"drawn are the suspect and {nearest}, of {found.compared:,} compared")
+    # Pairs of a suspect without class names were matched greedily anyway.
+    if align != found.align:
+        remarks.append(
+            "the models drawn do not all have the same class names, so all pairs are matched greedily here, and may be nearer "
+            "than in the table"
+        )
+    distances = distances_among(drawn, align=align)
+    return Mapped(
+        distances, labels, {"marked": 0, "line": line}, f"{found.suspect.label} and {nearest}", tuple(remarks)
+    )
+
+
+def map_all(found: Among, *, known: Families | None = None, threshold: float | None = None) -> Mapped:
+    """All models, or the 500 that have the nearest neighbours; with unrelated models, their mean distance as a line.
 
     Args:
-        found: by `investigate`.
-        signatures: of the nearest models, where they are loaded already.
+        found: by `compare_all`.
+        known: the families, where they are known already.
+        threshold: else where they are cut, see `find_families`.
     """
-    names = [near.entry.name for near in found.nearest[:MOST_NEAREST]]
-    near = load_models(found.models, names) if signatures is None else signatures[:MOST_NEAREST]
-    distances = distances_among([found.suspect, *near], align=found.align)
-    labels = [f"{found.suspect.label} (suspect)", *names]
-    line = None if found.yardstick is None else (found.yardstick, "unrelated on average")
-    nearest = "the nearest model" if len(near) == 1 else f"the {len(near)} models nearest to it"
-    left_out = None
-    if len(near) < found.compared:
-        left_out = f"Drawn are the suspect and {nearest}, of {found.compared:,} compared."
-    what = f"{found.suspect.label} and {nearest}"
-    return Mapped(distances, labels, {"marked": 0, "line": line}, what, left_out)
-
-
-def map_all(found: Among, *, threshold: float | None = None) -> Mapped:
-    """All models, or the 500 that have the nearest neighbours; families below `threshold`, by default `usual_threshold`."""
-    cut = usual_threshold(found.distances) if threshold is None else threshold
+    if known is None:
+        known = find_families(found.distances, threshold=threshold, unrelated=found.yardstick)
     kept = closest(found.distances, MOST_DRAWN)
-    left_out = None
+    distances = found.distances[np.ix_(kept, kept)]
+    remarks = []
+    style: dict[str, Any] = {"threshold": known.threshold}
+    if found.yardstick is not None:
+        style["line"] = (found.yardstick, UNRELATED)
     if len(kept) < len(found.entries):
-        left_out = f"Drawn are the {len(kept)} models that have the nearest neighbours, of {len(found.entries):,}."
+        remarks.append(
+            f"drawn are the {len(kept)} models that have the nearest neighbours, of {len(found.entries):,}; the tree and its "
+            "families are those of all"
+        )
+        tree = pruned(known.tree, kept, distances)
+        style["known"] = KnownTree(tree, _family_of_each(found, known, kept))
+    if not known.large:
+        remarks.append(no_families(known))
     labels = [found.entries[i].name for i in kept]
-    return Mapped(found.distances[np.ix_(kept, kept)], labels, {"threshold": cut}, f"{len(kept)} models", left_out)
+    return Mapped(distances, labels, style, f"{len(kept)} models", tuple(remarks))
+
+
+def no_families(known: Families) -> str:
+    """That no models are a family, and what that means."""
+    if known.rule != "median":
+        return f"no two models are as near as {decimals(known.threshold)} ({RULES[known.rule]}), so none are a family"
+    return (
+        f"can't tell families: no pair is nearer than half the median distance, {decimals(known.threshold)}; where most models "
+        "of a store are related, this rule finds nothing. Name models that are known to be unrelated to each other "
+        "(--unrelated), or give a distance (--threshold)"
+    )
+
+
+def map_sections(mapped: Mapped) -> tuple[Section, Section]:
+    """The heat map and the family tree."""
+    distances, labels, style, what, remarks = mapped
+    heat = Picture(
+        name="heat-map",
+        png=png_of(clustered_figure(distances, labels, **style)),
+        alt=f"Heat map of the distances among {what}, ordered by the family tree at its side",
+        caption="Distances of all pairs; dark is near. Rows and columns have the order of the tree, so that relatives are dark "
+        "squares on the diagonal.",
+    )
+    tree = Picture(
+        name="family-tree",
+        png=png_of(tree_figure(distances, labels, **style)),
+        alt=f"Family tree of {what} by average linkage",
+        caption="The further to the right two branches meet, the nearer the models are. Groups join at the mean distance of "
+        "their models (average linkage).",
+    )
+    notes = tuple(map(sentence, remarks))
+    return (
+        Section(name="heat-map", heading="Heat map", pictures=(heat,), notes=notes),
+        Section(name="family-tree", heading="Family tree", pictures=(tree,), notes=notes),
+    )
+
+
+def families_in_words(known: Families, models: int) -> str:
+    """How many models hang together."""
+    alone = sum(len(group) == 1 for group in known.groups)
+    inside, families = counted(models - alone, "model"), counted(len(known.large), "family", "families")
+    return f"{inside} hang together in {families}; {counted(alone, 'model stands', 'models stand')} alone."
+
+
+def _family_of_each(found: Among, known: Families, kept: list[int]) -> tuple[str, ...]:
+    labels = [folded(entry.name, width=NAME_WIDTH, lines=1) for entry in found.entries]
+    names = dict(enumerate(labels))
+    for members in known.large:
+        names.update(dict.fromkeys(members, family_name(found.distances, labels, members)))
+    return tuple(names[i] for i in kept)

@@ -5,14 +5,12 @@ security policy keeps the page from running or fetching anything, whatever it ho
 """
 
 import base64
-import contextlib
 import dataclasses
 import datetime as dt
 import functools
 import importlib.resources
 import io
 import os
-import re
 import struct
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,13 +21,12 @@ from matplotlib.figure import Figure
 from zest_jax.atomic import atomic_write
 from zest_jax.errors import missing_extra
 from zest_jax.report.drawing import printable
+from zest_jax.report.picture_folder import pictures_beside
 from zest_jax.version import __version__
 
 Tone = Literal["related", "no-sign", "open", "none"]
 # Pictures have two dots for each of the page's pixels.
 DOTS_PER_PIXEL = 2
-# Names of pictures that a former report left beside a page of the same name.
-OURS = re.compile(r"(heat-map|family-tree|distances-by-reference|reference-\d+)\.png")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -155,8 +152,8 @@ def render(page: Page) -> str:
 def write_page(page: Page, path: str | os.PathLike[str], *, pictures: bool = True) -> list[Path]:
     """Write a report: the page, and its pictures as PNGs into a folder beside it, `NAME_files` for `NAME.html`.
 
-    The page is put in place last and all at once. Pictures of a former report in that folder are replaced or removed; other files
-    there stay.
+    The page is put in place all at once, after the pictures. Pictures of a former report of this page are replaced or removed, as
+    long as they are what that report wrote; see `pictures_beside`.
 
     Args:
         page: the report.
@@ -168,35 +165,15 @@ def write_page(page: Page, path: str | os.PathLike[str], *, pictures: bool = Tru
 
     Raises:
         MissingExtraError: Jinja2 is not installed.
+        ValueError: the folder holds pictures that this page's former report did not write.
         OSError: it cannot be written.
     """
     path = Path(path)
     text = render(page)
-    written = []
-    folder = picture_folder(path)
-    if pictures:
-        folder.mkdir(exist_ok=True)
-        for picture in page.pictures():
-            written.append(folder / f"{picture.name}.png")
-            with atomic_write(written[-1]) as file:
-                file.write(picture.png)
-    with atomic_write(path) as file:
+    files = {f"{picture.name}.png": picture.png for picture in page.pictures()} if pictures else {}
+    with pictures_beside(path, files) as written, atomic_write(path) as file:
         file.write(text.encode())
-    if pictures:
-        for old in sorted(folder.iterdir()):
-            if OURS.fullmatch(old.name) and old not in written:
-                with contextlib.suppress(FileNotFoundError):
-                    old.unlink()
     return [path, *written]
-
-
-def picture_folder(path: Path) -> Path:
-    """Where the pictures of a page go.
-
-    >>> print(picture_folder(Path("reports/suspect.html")))
-    reports/suspect_files
-    """
-    return path.with_name(f"{path.stem}_files")
 
 
 def png_of(figure: Figure) -> bytes:

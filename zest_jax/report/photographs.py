@@ -1,5 +1,6 @@
 """Draw photographs: their super-pixels, and every model's weights over them."""
 
+import math
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,10 +16,11 @@ from zest_jax.report.drawing import (
     NARROW_TITLE,
     PANEL,
     WeightedReference,
-    counted,
+    check_drawable,
     draw_weight_bar,
     grid_shape,
 )
+from zest_jax.wording import counted
 
 if TYPE_CHECKING:  # drawing needs no JAX, whose import takes a second
     from zest_jax.probes import ProbeSet
@@ -30,6 +32,10 @@ OUTLINE = (1.0, 0.85, 0.0)
 # Pixels of the shorter side from which outlines of two pixels leave enough of the photograph to see: Quickshift cuts an
 # image of 224 x 224 into hundreds of super-pixels with specks of one pixel.
 MIN_OUTLINED = 600
+# Pixels of what is enlarged for that, at most.
+MOST_OUTLINED = 2**22
+# How much longer one side of a photograph may be than the other: what is longer is a line on any page.
+MOST_STRETCHED = 32
 
 
 def checked_photograph(
@@ -38,13 +44,20 @@ def checked_photograph(
     """An image as RGB in [0, 1], and its segments.
 
     Raises:
-        ValueError: it is no grey or RGB image, or the segments have another shape.
+        ValueError: it is no grey or RGB image, too large or too narrow to be drawn, or the segments have another shape.
     """
     image = content[..., None] if content.ndim == 2 else content
     if image.ndim != 3 or image.shape[-1] not in (1, 3) or image.shape[:2] != segments.shape:
         raise ValueError(
             f"`content` has shape {image.shape} and `segments` {segments.shape}; give an image [H, W, C] with C 1 or 3, and "
             "[H, W]"
+        )
+    check_drawable(segments.shape, "pixels")
+    short, long = sorted(segments.shape)
+    if long > MOST_STRETCHED * short:
+        raise ValueError(
+            f"the reference has {segments.shape[0]} x {segments.shape[1]} pixels; one side can be drawn up to {MOST_STRETCHED} "
+            "times as long as the other"
         )
     return plain_rgb(image), segments.astype(np.int64)
 
@@ -61,7 +74,7 @@ def plain_rgb(image: Num[np.ndarray, "H W C"]) -> Float[np.ndarray, "H W 3"]:
 
 def outlined(image: Float[np.ndarray, "H W 3"], segments: Integer[np.ndarray, "H W"]) -> Float[np.ndarray, "EH EW 3"]:
     """Draw lines between the super-pixels of a photograph, which is enlarged so that the lines do not cover it."""
-    times = -(-MIN_OUTLINED // min(segments.shape))
+    times = max(1, min(-(-MIN_OUTLINED // min(segments.shape)), math.isqrt(MOST_OUTLINED // segments.size)))
     large = np.kron(image, np.ones((times, times, 1)))
     lines = np.kron(segments, np.ones((times, times), int))
     # -1: every label is a super-pixel, none the background, which would get thinner lines.

@@ -16,10 +16,11 @@ from zest_jax.report.drawing import (
     PAGE,
     WIDE_TITLE,
     WeightedReference,
-    counted,
+    check_drawable,
     draw_weight_bar,
     grid_shape,
 )
+from zest_jax.wording import counted
 
 if TYPE_CHECKING:  # drawing needs no JAX, whose import takes a second
     from zest_jax.probes import ProbeSet
@@ -34,6 +35,8 @@ ENVELOPE = 1200
 BORDER = "#8a8a8a"
 # On a spectrogram in greys, blue-green is seen by all.
 CELL_BORDER = "#0072b2"
+# More borders than this only hide what is between them, and take long to draw.
+MOST_BORDERS = 20_000
 # Decibels below the loudest value at which a spectrogram ends.
 FLOOR = 80.0
 
@@ -63,9 +66,11 @@ def checked_sound(
     """A sound in [-1, 1], and the labels of its samples or of the cells of its transform.
 
     Raises:
-        ValueError: it is no sound of one channel, int16 or float, has no rate or values that are not finite, or the segments
-            do not fit it.
+        ValueError: it is no sound of one channel, int16 or float, has no rate or values that are not finite, is too long, or
+            the segments do not fit it.
     """
+    check_drawable(content.shape, "samples")
+    check_drawable(segments.shape, "cells")
     if rate is None or rate < 1:
         raise ValueError(f"`content` has shape {content.shape}, a sound, and `rate` is {rate}; give samples per second")
     if content.ndim != 1 or len(content) == 0:
@@ -256,6 +261,8 @@ def _draw_cell_borders(panel: Axes, sound: Sound, segments: Integer[np.ndarray, 
     upright = _edges(segments.T)
     level = _edges(segments)[:, :, ::-1]
     lines = np.concatenate([upright, level]) * scale + np.array([left, bottom])
+    if len(lines) > MOST_BORDERS:
+        return
     panel.add_collection(LineCollection(list(lines), colors=colour, linewidths=0.7), autolim=False)
 
 

@@ -1,44 +1,22 @@
 """The report on a suspect: which of the models it is nearest to, what that means, and what can be seen of it."""
 
 import datetime as dt
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from zest_jax.alignment import Alignment
-from zest_jax.evidence import ReferenceDistances, reference_distances
-from zest_jax.report.contributions import reference_figure
-from zest_jax.report.mapped import MOST_NEAREST, map_nearest
-from zest_jax.report.page import Column, Headline, Page, Picture, Section, Table, png_of
-from zest_jax.report.parts import (
-    CODE,
-    HOW_TO_READ,
-    NUMBER,
-    comparison_rows,
-    counted,
-    decimals,
-    facts_table,
-    family_sections,
-    fit_section,
-    flattened,
-    metadata_columns,
-)
-from zest_jax.report.references import choose, local_r2, reference_part
-from zest_jax.screening import Findings, Near, load_models
-from zest_jax.screening.exact import alignment_of
-from zest_jax.screening.layout import entry_of
-from zest_jax.signature import Signature
-from zest_jax.version import __version__
+from zest_jax.evidence import reference_distances
+from zest_jax.report.contributions import distances_section
+from zest_jax.report.mapped import map_nearest, map_sections
+from zest_jax.report.page import Column, Page, Section, Table
+from zest_jax.report.provenance import HOW_TO_READ, metadata_columns, suspect_settings
+from zest_jax.report.references import choose, reference_part
+from zest_jax.report.verdict import interval_of, verdict_of
+from zest_jax.screening import Findings, Near
+from zest_jax.signature import POOR_R2, Signature
+from zest_jax.wording import counted, decimals
 
 if TYPE_CHECKING:  # probe sets need JAX, whose import takes a second
     from zest_jax.probes import ProbeSet
-
-# Equal signatures differ by rounding.
-EQUAL = 1e-9
-WAYS = {
-    "none": "by name; both models have the same classes in the same order",
-    "names": "by name",
-    "greedy": "by their weights: the nearest classes first (greedy)",
-}
 
 
 def suspect_page(
@@ -61,7 +39,7 @@ def suspect_page(
         probes: the probe set, for drawing any reference; None draws what the signatures keep.
         references: how many are drawn, at least 1.
         suspect_file: SHA-256 of the file that the suspect's signature was read from.
-        files: the same of the models, by label, where they are in no store.
+        files: the same of the models that came from files, by `Entry.digest`.
         progress: called with the number of pictures drawn, of `pictures_of(found, references)`.
 
     Raises:
@@ -71,10 +49,8 @@ def suspect_page(
     """
     if references < 1:
         raise ValueError(f"`references` is {references}; give at least 1")
-    suspect, nearest = found.suspect, found.nearest[0]
-    near = load_models(found.models, [each.entry.name for each in found.nearest[:MOST_NEAREST]])
-    model = near[0]
-    matched = alignment_of(suspect, model, align=found.align)
+    suspect, model = found.suspect, found.signatures[0]
+    matched = found.alignments[0]
     apart = reference_distances(suspect, model, matched)
     shown = choose(suspect, model, apart, probes, references)
     done = 0
@@ -84,7 +60,7 @@ def suspect_page(
         done += pictures
         progress(done)
 
-    maps = family_sections(map_nearest(found, near))
+    maps = map_sections(map_nearest(found))
     step(2)
     parts = []
     for each in shown.references:
@@ -93,11 +69,12 @@ def suspect_page(
     evidence = Section(
         name="references",
         heading="References, seen by both models",
+        warnings=shown.warnings,
         paragraphs=(shown.choice,),
         parts=tuple(parts),
     )
-    indices = [each.reference for each in shown.references]
-    distances = _reference_section(found, model, matched, apart, indices)
+    drawn = [each.reference for each in shown.references]
+    distances = distances_section(suspect, model, apart, found.nearest[0].distance, drawn)
     step(1)
     return Page(
         title=f"Is {suspect.label} made from one of these models?",
@@ -108,8 +85,8 @@ def suspect_page(
             *maps,
             evidence,
             distances,
-            fit_section([suspect, model], [f"{suspect.label} (suspect)", f"{model.label} (nearest)"]),
-            _settings_section(found, nearest, model, matched, name, (suspect_file, (files or {}).get(model.label))),
+            _fit_section([suspect, model], [f"{suspect.label} (suspect)", f"{model.label} (nearest)"]),
+            suspect_settings(found, name, suspect_file=suspect_file, files=files),
             Section(name="reading", heading="How to read this, and its limits", paragraphs=HOW_TO_READ),
         ),
         made=made,
@@ -121,103 +98,27 @@ def pictures_of(found: Findings, references: int) -> int:
     return 3 + min(references, len(found.suspect.segment_counts))
 
 
-def verdict_of(found: Findings) -> Headline:
-    """The verdict in plain words, or why there is none."""
-    nearest, judged = found.nearest[0], found.judgement
-    facts = [
-        ("Nearest model", nearest.entry.name),
-        ("Its distance", decimals(nearest.distance)),
-        ("95% interval of the distance", _interval(nearest)),
-        ("Models compared", _compared(found)),
-    ]
-    notes = []
-    if nearest.distance < EQUAL:
-        notes.append(
-            f"The distance to {nearest.entry.name} is 0: the suspect has the very same weights, so it is that model, an exact "
-            "copy, or the same signature."
-        )
-    if found.undefined:
-        listed = ", ".join(found.undefined[:5]) + (", ..." if len(found.undefined) > 5 else "")
-        notes.append(
-            f"{counted(len(found.undefined), 'model has', 'models have')} no distance, since the classes that match carry no "
-            f"weights: {listed}."
-        )
-    if judged is None:
-        assert found.no_judgement is not None
-        reason = f"There is no verdict: {found.no_judgement}."
-        remedy = (
-            "Name models that are known to be independent of each other and of the suspect (--unrelated) to get one."
-            if found.yardstick is None
-            else "Name unrelated models with as many classes as the nearest one, and a suspect of that kind, to get one."
-        )
-        return Headline(
-            tone="none", headline="No verdict", paragraphs=(reason, remedy), facts=tuple(facts), notes=tuple(notes)
-        )
-    pairs = counted(judged.unrelated, "unrelated pair")
-    as_near = "None" if not judged.nearer else f"{judged.nearer:,}"
-    verb = "is" if judged.nearer <= 1 else "are"
-    plain = (
-        f"{found.suspect.label} is {judged.relative:.2f} times as far from {nearest.entry.name} as unrelated models are from "
-        f"each other on average. {as_near} of {pairs} {verb} as near."
-    )
-    if judged.related is True:
-        headline, tone, meaning = "Related", "related", "That is nearer than chance explains."
-    elif judged.related is False:
-        headline, tone, meaning = "No sign of a relation", "no-sign", "Unrelated models come as near by chance."
-    else:
-        headline, tone, meaning = (
-            "Can't tell",
-            "open",
-            "The unrelated pairs are too few to tell that from chance; more unrelated models can.",
-        )
-    facts += [
-        ("Relative distance", f"{judged.relative:.2f} (1: unrelated on average)"),
-        ("p-value, at most", f"{judged.p_value:.2g}, corrected for {counted(found.compared, 'model')} compared"),
-        (
-            "Unrelated pairs as near",
-            f"{judged.nearer:,} of {judged.unrelated:,} (95%: {judged.rate_interval.low:.2g} to {judged.rate_interval.high:.2g})",
-        ),
-    ]
-    text = f"In full: {judged.text}"
-    return Headline(
-        tone=tone,
-        headline=headline,
-        paragraphs=(f"{plain} {meaning}",),
-        facts=tuple(facts),
-        notes=(text, *notes),
-    )
-
-
-def _compared(found: Findings) -> str:
-    return f"{found.compared:,}" if found.exact == found.compared else f"{found.compared:,}, {found.exact:,} exactly"
-
-
-def _interval(near: Near) -> str:
-    if near.interval is None:
-        return "-"
-    return f"{decimals(near.interval.low)} to {decimals(near.interval.high)}"
-
-
 def _nearest_section(found: Findings) -> Section:
     entries = [near.entry for near in found.nearest]
     noted, cells = metadata_columns(entries)
+    # A yardstick is one for models of as many classes as the unrelated ones, which are the suspect's.
     relative = found.yardstick if found.judgement is not None else None
     numbers = ["Distance", "95% interval", *(["Relative"] if relative else [])]
     columns = (
-        Column(name="Rank", kind=NUMBER),
+        Column(name="Rank", kind="number"),
         Column(name="Model"),
-        *(Column(name=each, kind=NUMBER) for each in numbers),
+        *(Column(name=each, kind="number") for each in numbers),
         *noted,
-        Column(name="Classes", kind=NUMBER),
-        Column(name="R²", kind=NUMBER),
+        Column(name="Classes", kind="number"),
+        Column(name="R²", kind="number"),
     )
     rows = [
         (
             str(near.rank),
             near.entry.name,
             decimals(near.distance),
-            _interval(near),
-            *([f"{near.distance / relative:.2f}"] if relative else []),
+            interval_of(near),
+            *([_relative(near, relative, found.suspect)] if relative else []),
             *texts,
             str(near.entry.classes),
             decimals(near.entry.r2, 2),
@@ -230,97 +131,34 @@ def _nearest_section(found: Findings) -> Section:
     return Section(name="nearest", heading="Nearest models", tables=(table,), notes=(note,))
 
 
-def _reference_section(
-    found: Findings, model: Signature, matched: Alignment, apart: ReferenceDistances, shown: list[int]
-) -> Section:
-    suspect, nearest = found.suspect, found.nearest[0]
-    drawn = [i for i in shown if apart.distances[i] == apart.distances[i]]
-    figure = reference_figure(apart.distances, nearest.distance, shown=drawn)
-    order = apart.shares.argsort(kind="stable")[::-1] if nearest.distance >= EQUAL else []
-    largest = [int(i) for i in order[:5] if i not in shown]
-    picture = Picture(
-        name="distances-by-reference",
-        png=png_of(figure),
-        alt=f"Bars: distance of {suspect.label} and {model.label} at each of {len(apart.distances)} references, nearest first",
-        caption=f"How far {suspect.label} and {model.label} are apart at each reference, over all matched classes. One model "
-        "made from the other is near at nearly all of them.",
-    )
-    rows = [
-        (
-            str(i),
-            "drawn above" if i in shown else "among the largest shares",
-            decimals(float(apart.distances[i])),
-            "-" if apart.shares[i] != apart.shares[i] else f"{apart.shares[i]:.1%}",
-            decimals(local_r2(suspect, i), 2),
-            decimals(local_r2(model, i), 2),
+def _relative(near: Near, yardstick: float, suspect: Signature) -> str:
+    return f"{near.distance / yardstick:.2f}" if near.entry.classes == suspect.n_classes else "-"
+
+
+def _fit_section(signatures: Sequence[Signature], names: Sequence[str]) -> Section:
+    """How well linear models explain each model's answers."""
+    rows, poor = [], []
+    for name, signature in zip(names, signatures, strict=True):
+        r2 = signature.summary()["r2"]
+        rows.append((name, *(decimals(r2[part], 2) for part in ("pooled", "p10", "median", "p90"))))
+        if signature.mean_r2() < POOR_R2:
+            poor.append(f"{name} ({decimals(r2['pooled'], 2)})")
+    warnings = ()
+    if poor:
+        warnings = (
+            (
+                f"linear explanations hardly fit {', '.join(poor)}: R² below {POOR_R2}, so distances say little. Sign again "
+                "with --intercept or --targets logits, more masks or fewer segments, and check that the model gets its inputs "
+                "as it was trained."
+            ),
         )
-        for i in [*shown, *largest]
-    ]
-    names = ("Distance there", "Share of the distance", "R² of the suspect", "R² of the nearest")
     table = Table(
-        caption="References drawn above, and those that add most to the distance",
-        columns=(Column(name="Reference", kind=NUMBER), Column(name=""), *(Column(name=n, kind=NUMBER) for n in names)),
+        caption="R² of the linear fits: the share of the answers' variance that they explain",
+        columns=(Column(name="Model"), *(Column(name=n, kind="number") for n in ("Over all", "10%", "Median", "90%"))),
         rows=tuple(rows),
     )
     note = (
-        f"Shares of all {len(apart.distances)} references add up to 100%; a reference with large weights adds more than one with "
-        "small ones."
+        "10%, median and 90%: that share of the references has a lower R² than this. Below 0 a fit is worse than a constant "
+        "would be, which fits without an intercept can be."
     )
-    return Section(
-        name="distances",
-        heading="Where the distance comes from",
-        pictures=(picture,),
-        tables=(table,) if rows else (),
-        notes=(note,),
-    )
-
-
-def _settings_section(
-    found: Findings,
-    nearest: Near,
-    model: Signature,
-    matched: Alignment,
-    name: str,
-    files: tuple[str | None, str | None],
-) -> Section:
-    suspect = found.suspect
-    rows = comparison_rows(found, name, suspect.probe_hash, __version__)
-    rows += [
-        ("Models compared", _compared(found)),
-        ("Classes of suspect and nearest matched", WAYS.get(matched.method, matched.method)),
-    ]
-    settings = []
-    for signature, entry, file in zip((suspect, model), (entry_of(suspect), nearest.entry), files, strict=True):
-        told = {
-            "signature (SHA-256, as in a store)": entry.digest,
-            "signed by": f"zest_jax {signature.version}",
-            "classes": str(signature.n_classes),
-            "references": str(len(signature.segment_counts)),
-            "weights per class": str(len(signature.weights)),
-            **flattened(signature.settings),
-        }
-        if file is not None:
-            told = {"file of the signature (SHA-256)": file, **told}
-        settings.append(told)
-    keys = dict.fromkeys([*settings[0], *settings[1]])
-    table = Table(
-        caption="How the two models were asked and fitted; ≠ marks what differs",
-        columns=(
-            Column(name="Setting"),
-            Column(name=""),
-            Column(name=f"{suspect.label} (suspect)", kind=CODE),
-            Column(name=f"{model.label} (nearest)", kind=CODE),
-        ),
-        rows=tuple(
-            (
-                key,
-                "" if settings[0].get(key) == settings[1].get(key) else "≠",
-                settings[0].get(key, "-"),
-                settings[1].get(key, "-"),
-            )
-            for key in keys
-        ),
-    )
-    return Section(
-        name="settings", heading="Settings and hashes", tables=(facts_table("What was compared", rows), table)
-    )
+    return Section(name="fit", heading="Fit quality", warnings=warnings, tables=(table,), notes=(note,))

@@ -11,8 +11,9 @@ from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
 from matplotlib.patches import Rectangle
 
-from zest_jax.report.drawing import DPI, LINE, PAGE, WIDE_TITLE, WeightedReference, counted, draw_weight_bar
+from zest_jax.report.drawing import DPI, LINE, PAGE, WIDE_TITLE, WeightedReference, check_drawable, draw_weight_bar
 from zest_jax.report.text_layout import FONT_SIZE, Run, TextLayout, column_width, font_file, lay_out
+from zest_jax.wording import counted
 
 if TYPE_CHECKING:  # drawing needs no JAX, whose import takes a second
     from zest_jax.probes import ProbeSet
@@ -48,8 +49,9 @@ def checked_text(content: str, segments: np.ndarray) -> tuple[str, Int[np.ndarra
     """A text and the label of each of its characters, -1 where none is ever masked.
 
     Raises:
-        ValueError: there is not one label for each character.
+        ValueError: there is not one label for each character, or it is too long.
     """
+    check_drawable((len(content),), "characters")
     labels = segments[: len(content)]
     # A probe set fills the labels of its shorter texts up with -1.
     if segments.ndim != 1 or len(labels) != len(content) or (segments[len(content) :] != -1).any():

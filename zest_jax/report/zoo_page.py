@@ -1,27 +1,15 @@
 """The report on many models compared with each other: which are near each other, and which families they form."""
 
 import datetime as dt
-from collections.abc import Callable
-
-import numpy as np
+from collections.abc import Callable, Mapping
 
 from zest_jax.report.family_tree import family_name
-from zest_jax.report.mapped import map_all
+from zest_jax.report.mapped import RULES, families_in_words, map_all, map_sections, no_families
 from zest_jax.report.page import Column, Headline, Page, Section, Table
-from zest_jax.report.parts import (
-    CODE,
-    HOW_TO_READ,
-    NUMBER,
-    comparison_rows,
-    counted,
-    decimals,
-    facts_table,
-    family_sections,
-    metadata_columns,
-)
-from zest_jax.screening import Among, Store, families, family_tree, usual_threshold
-from zest_jax.signature import POOR_R2, Signature
-from zest_jax.version import __version__
+from zest_jax.report.provenance import HOW_TO_READ, metadata_columns, zoo_settings
+from zest_jax.screening import Among, Families, extent, find_families
+from zest_jax.signature import POOR_R2
+from zest_jax.wording import counted, decimals, listed, sentence
 
 # Rows of the table of models, names in a row of the table of families.
 MOST_LISTED, MOST_MEMBERS = 100, 12
@@ -34,6 +22,7 @@ def zoo_page(
     made: dt.date,
     top: int = 10,
     threshold: float | None = None,
+    files: Mapping[str, str] | None = None,
     progress: Callable[[int], None] = lambda _: None,
 ) -> Page:
     """Tell which of many models are near each other.
@@ -43,114 +32,109 @@ def zoo_page(
         name: of the models, such as the path of the store.
         made: the day that the page gives as its own.
         top: how many of the nearest pairs are listed.
-        threshold: distance below which models are a family; None for half the median, see `usual_threshold`.
+        threshold: distance at which models, or nearer ones, are a family; None for half the mean distance of the unrelated
+            models, or without them half the median, see `find_families`.
+        files: SHA-256 of the files of unrelated models that came from files, by `Entry.digest`.
         progress: called with the number of pictures drawn, of 2.
 
     Raises:
         ValueError: `threshold` is negative or not finite.
     """
-    cut = usual_threshold(found.distances) if threshold is None else threshold
-    tree = family_tree(found.distances)
-    groups = families(tree, cut)
-    large = sorted((group for group in groups if len(group) > 1), key=lambda group: (-len(group), group))
+    known = find_families(found.distances, threshold=threshold, unrelated=found.yardstick)
     labels = [entry.name for entry in found.entries]
-    maps = family_sections(map_all(found, threshold=cut))
+    maps = map_sections(map_all(found, known=known))
     progress(2)
     return Page(
         title=f"The family tree of {name}",
         subtitle=f"Model reuse report: {counted(len(labels), 'model')} compared with each other",
-        verdict=_headline(found, large, groups, cut, usual=threshold is None),
+        verdict=_headline(found, known),
         sections=(
             _pairs_section(found, top),
             *maps,
-            _families_section(found, large, labels, cut),
+            _families_section(found, known, labels),
             _models_section(found),
-            Section(
-                name="settings",
-                heading="Settings and hashes",
-                tables=(
-                    facts_table("What was compared", comparison_rows(found, name, _probe_hash(found), __version__)),
-                ),
-            ),
+            zoo_settings(found, name, f"at {decimals(known.threshold)}, {RULES[known.rule]}", files),
             Section(name="reading", heading="How to read this, and its limits", paragraphs=HOW_TO_READ),
         ),
         made=made,
     )
 
 
-def _headline(
-    found: Among, large: list[tuple[int, ...]], groups: tuple[tuple[int, ...], ...], cut: float, *, usual: bool
-) -> Headline:
-    alone = sum(len(group) == 1 for group in groups)
-    n_pairs = len(found.entries) * (len(found.entries) - 1) // 2
-    if large:
-        inside = counted(sum(map(len, large)), "model")
-        how_many = counted(len(large), "family", "families")
-        first = f"{inside} hang together in {how_many}; {counted(alone, 'model stands', 'models stand')} alone."
+def _headline(found: Among, known: Families) -> Headline:
+    models, large = len(found.entries), known.large
+    how_many = counted(len(large), "family", "families")
+    headline = f"{how_many} among {counted(models, 'model')}"
+    paragraphs = [families_in_words(known, models) if large else sentence(no_families(known))]
+    if not large and known.rule == "median":
+        headline = f"Can't tell families among {counted(models, 'model')}"
     else:
-        first = "No two models are near enough to be called a family."
-    rule = "half the median distance of all pairs" if usual else "as given"
-    second = (
-        f"Families are cut at a distance of {decimals(cut)} ({rule}). That is a rule for looking, not a test: for a verdict on "
-        "one model, make its own report with unrelated models (zest report SUSPECT.sig --unrelated ...)."
-    )
-    facts = [("Models", f"{len(found.entries):,}"), ("Pairs", f"{n_pairs:,}")]
+        rule = RULES[known.rule] + (
+            ", which tells families where most pairs are unrelated" if known.rule == "median" else ""
+        )
+        paragraphs.append(
+            f"Families are cut at a distance of {decimals(known.threshold)} ({rule}). That is a rule for looking, not a test: "
+            "for a verdict on one model, make its own report with unrelated models (zest report SUSPECT.sig --unrelated ...)."
+        )
+    facts = [("Models", f"{models:,}"), ("Pairs", f"{models * (models - 1) // 2:,}")]
     if found.pairs:
         nearest = found.pairs[0]
         facts.append(("Nearest pair", f"{nearest.a} and {nearest.b}, {decimals(nearest.distance)}"))
-    notes = ()
-    if found.undefined:
-        notes = (
-            (
-                f"{counted(found.undefined, 'pair has', 'pairs have')} no distance, since the classes that match carry no "
-                "weights; in the tree such a pair counts as the farthest."
-            ),
+    if found.yardstick is not None:
+        told = f"{decimals(found.yardstick)}, of {counted(len(found.unrelated), 'model')}"
+        facts.append(("Mean distance of unrelated models", told))
+    notes = (*map(sentence, found.remarks), *_doubts(found, known))
+    return Headline(tone="none", headline=headline, paragraphs=tuple(paragraphs), facts=tuple(facts), notes=notes)
+
+
+def _doubts(found: Among, known: Families) -> list[str]:
+    """Where unrelated models do not suit the others."""
+    doubts = []
+    if known.rule != "unrelated":
+        return doubts
+    digests = {entry.digest for entry in found.unrelated}
+    for members in known.large:
+        inside = [found.entries[i].name for i in members if found.entries[i].digest in digests]
+        if len(inside) > 1:
+            doubts.append(f"{listed(inside, 5)} are named as unrelated to each other, and are in one family.")
+    classes = found.unrelated[0].classes
+    others = sum(entry.classes != classes for entry in found.entries)
+    if others:
+        doubts.append(
+            f"{counted(others, 'model has', 'models have')} another number of classes than the unrelated models ({classes}), "
+            "whose distance is no yardstick for them."
         )
-    headline = f"{counted(len(large), 'family', 'families')} among {counted(len(found.entries), 'model')}"
-    return Headline(tone="none", headline=headline, paragraphs=(first, second), facts=tuple(facts), notes=notes)
+    return doubts
 
 
 def _pairs_section(found: Among, top: int) -> Section:
     rows = tuple((pair.a, pair.b, decimals(pair.distance)) for pair in found.pairs[:top])
-    columns = (Column(name="Model"), Column(name="Model"), Column(name="Distance", kind=NUMBER))
+    columns = (Column(name="Model"), Column(name="Model"), Column(name="Distance", kind="number"))
     table = Table(caption=f"The {counted(len(rows), 'pair')} with the smallest distances", columns=columns, rows=rows)
     return Section(name="pairs", heading="Nearest pairs", tables=(table,))
 
 
-def _families_section(found: Among, large: list[tuple[int, ...]], labels: list[str], cut: float) -> Section:
+def _families_section(found: Among, known: Families, labels: list[str]) -> Section:
+    large = known.large
     if not large:
-        return Section(
-            name="families", heading="Families", paragraphs=(f"No group of models joins below {decimals(cut)}.",)
-        )
+        text = f"No group of models joins at {decimals(known.threshold)} or nearer."
+        return Section(name="families", heading="Families", paragraphs=(text,))
     rows = []
     for members in large[:MOST_LISTED]:
-        inside = found.distances[np.ix_(members, members)]
-        outside = np.delete(found.distances[list(members)], members, axis=1)
-        nearest_outside = "-"
-        if outside.size and not np.isnan(outside).all():
-            others = np.delete(np.arange(len(labels)), members)
-            place = int(np.nanargmin(outside)) % outside.shape[1]
-            nearest_outside = f"{labels[others[place]]}, {decimals(float(np.nanmin(outside)))}"
-        listed = ", ".join(labels[i] for i in members[:MOST_MEMBERS])
-        more = f" and {len(members) - MOST_MEMBERS} more" if len(members) > MOST_MEMBERS else ""
-        rows.append(
-            (
-                family_name(found.distances, labels, members),
-                str(len(members)),
-                decimals(float(np.nanmax(inside))),
-                nearest_outside,
-                listed + more,
-            )
-        )
+        reach = extent(found.distances, members)
+        outside = "-" if reach.nearest is None else f"{labels[reach.nearest]}, {decimals(reach.distance)}"
+        name = family_name(found.distances, labels, members)
+        inside = listed([labels[i] for i in members], MOST_MEMBERS)
+        rows.append((name, f"{len(members):,}", decimals(reach.widest), outside, inside))
     columns = (
         Column(name="Family"),
-        Column(name="Models", kind=NUMBER),
-        Column(name="Widest distance", kind=NUMBER),
+        Column(name="Models", kind="number"),
+        Column(name="Widest distance", kind="number"),
         Column(name="Nearest outside"),
         Column(name="Members"),
     )
     caption = (
-        f"Groups that join below {decimals(cut)}, largest first; each is called after the model nearest to all of it"
+        f"Groups that join at {decimals(known.threshold)} or nearer, largest first; each is called after the model nearest to "
+        "all of it"
     )
     notes = () if len(large) <= MOST_LISTED else (f"The {MOST_LISTED} largest of {len(large):,} families.",)
     table = Table(caption=caption, columns=columns, rows=tuple(rows))
@@ -168,16 +152,15 @@ def _models_section(found: Among) -> Section:
     poor = [entry.name for entry in found.entries if entry.r2 is None or entry.r2 < POOR_R2]
     warnings = ()
     if poor:
-        listed = ", ".join(poor[:10]) + (", ..." if len(poor) > 10 else "")
         warnings = (
-            f"linear explanations hardly fit {counted(len(poor), 'model')}: {listed}. Their distances say little.",
+            f"linear explanations hardly fit {counted(len(poor), 'model')}: {listed(poor, 10)}. Their distances say little.",
         )
     columns = (
         Column(name="Model"),
-        Column(name="R²", kind=NUMBER),
-        Column(name="Classes", kind=NUMBER),
+        Column(name="R²", kind="number"),
+        Column(name="Classes", kind="number"),
         *noted,
-        Column(name="Signature (SHA-256, as in a store)", kind=CODE),
+        Column(name="Signature (SHA-256, as in a store)", kind="code"),
     )
     rows = tuple(
         (entry.name, decimals(entry.r2, 2), str(entry.classes), *texts, entry.digest)
@@ -186,10 +169,3 @@ def _models_section(found: Among) -> Section:
     caption = "R²: share of the answers' variance that the linear fits explain"
     table = Table(caption=caption, columns=columns, rows=rows)
     return Section(name="models", heading="Models and fit quality", warnings=warnings, tables=(table,), notes=notes)
-
-
-def _probe_hash(found: Among) -> str:
-    if isinstance(found.models, Store):
-        return found.models.header.probe_hash
-    first: Signature = found.models[0]
-    return first.probe_hash

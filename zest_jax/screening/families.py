@@ -126,7 +126,9 @@ def pruned(tree: FamilyTree, kept: Sequence[int], distances: ArrayLike) -> Famil
         size = left[1] + right[1]
         merges.append([left[0], right[0], height, size])
         groups.append((len(kept) + len(merges) - 1, size))
-    return _ordered(np.array(merges).reshape(-1, 4), pair_distances(distances))
+    pairs = pair_distances(distances)
+    part = _ordered(np.array(merges).reshape(-1, 4), pairs)
+    return part._replace(undefined=int(np.isnan(pairs).sum()))
 
 
 def families(tree: FamilyTree, threshold: float) -> tuple[tuple[int, ...], ...]:

@@ -36,6 +36,7 @@ from zest_jax.screening.search import (
 )
 from zest_jax.screening.store import Store
 from zest_jax.signature import Signature
+from zest_jax.wording import without_a_distance
 
 Models = Store | Sequence[Signature]
 # Nearest models whose signatures are looked at; each interval takes a few milliseconds.
@@ -78,6 +79,7 @@ class Findings(NamedTuple):
         no_judgement: why there is none, or None.
         unrelated: the models that were named as unrelated.
         yardstick: mean distance of the unrelated pairs, at which the relative distance is 1, or None.
+        remarks: what is to be said of it besides.
     """
 
     suspect: Signature
@@ -96,6 +98,7 @@ class Findings(NamedTuple):
     no_judgement: str | None
     unrelated: tuple[Entry, ...]
     yardstick: float | None
+    remarks: tuple[str, ...]
 
 
 class Pair(NamedTuple):
@@ -119,6 +122,7 @@ class Among(NamedTuple):
         undefined: how many these are.
         unrelated: the models that were named as unrelated to each other.
         yardstick: mean distance of these, or None.
+        remarks: what is to be said of it besides.
     """
 
     models: Models
@@ -130,6 +134,7 @@ class Among(NamedTuple):
     undefined: int
     unrelated: tuple[Entry, ...]
     yardstick: float | None
+    remarks: tuple[str, ...]
 
 
 def investigate(
@@ -167,16 +172,22 @@ def investigate(
     >>> found.nearest[0].entry.name, found.judgement.related
     ('model-1', True)
     """
-    align = settings.align
+    align, remarks = settings.align, []
     if unrelated:
         check_unrelated(unrelated, suspect)
         names = {entry.class_names for entry in entries_among(models, where)}
         align = common_alignment(suspect, unrelated, names, align=align)
+        if align != settings.align:
+            remarks.append(
+                "not all models have the suspect's class names, so all are matched greedily: else no verdict would be fair"
+            )
     settings = SearchSettings(top=settings.top, candidates=settings.candidates, align=align)
     if isinstance(models, Store):
         found = screen(suspect, models, where=where, settings=settings)
     else:
         found = _compared(suspect, models, where, settings)
+    if found.undefined:
+        remarks.append(without_a_distance(len(found.undefined), "model", found.undefined))
     judgement, reason, yardstick = _judged(suspect, unrelated, found, align)
     near = load_models(models, [hit.entry.name for hit in found.hits[:MOST_INTERVALS]])
     alignments = tuple(alignment_of(suspect, each, align=align) for each in near)
@@ -202,6 +213,7 @@ def investigate(
         no_judgement=reason,
         unrelated=tuple(map(entry_of, unrelated)),
         yardstick=yardstick,
+        remarks=tuple(remarks),
     )
 
 
@@ -247,7 +259,13 @@ def compare_all(
         raise ValueError(f"`unrelated` names {unrelated[0].label} alone; a distance needs two models or more")
     if unrelated:
         check_unrelated(unrelated, unrelated[0])
-    align = one_alignment([each.class_names for each in (*entries, *unrelated)], align=align)
+    wanted, remarks = align, []
+    align = one_alignment([each.class_names for each in (*entries, *unrelated)], align=wanted)
+    if align != wanted and any(each.class_names is not None for each in entries):
+        remarks.append(
+            "not all models have the same class names, so all are matched greedily: else pairs with names would be farther than "
+            "others"
+        )
     if isinstance(models, Store):
         if unrelated:
             models.header.check(unrelated[0], models.uri)
@@ -263,8 +281,20 @@ def compare_all(
             raise ValueError("`unrelated` has a pair without a distance, as the classes that match carry no weights")
         yardstick = float(apart.mean())
     pairs, undefined = _nearest_pairs(entries, distances, top)
-    unrelated_entries = tuple(map(entry_of, unrelated))
-    return Among(models, where, align, tuple(entries), distances, pairs, undefined, unrelated_entries, yardstick)
+    if undefined:
+        remarks.append(without_a_distance(undefined, "pair"))
+    return Among(
+        models=models,
+        where=where,
+        align=align,
+        entries=tuple(entries),
+        distances=distances,
+        pairs=pairs,
+        undefined=undefined,
+        unrelated=tuple(map(entry_of, unrelated)),
+        yardstick=yardstick,
+        remarks=tuple(remarks),
+    )
 
 
 def _nearest_pairs(entries: Sequence[Entry], distances: np.ndarray, top: int | None) -> tuple[tuple[Pair, ...], int]:
