@@ -1,6 +1,7 @@
 """`zest report`, and the figures of `zest screen`."""
 
 import dataclasses
+import hashlib
 import json
 import re
 import sys
@@ -13,6 +14,7 @@ from PIL import Image
 import zest_jax as zj
 from tests.report.making import undraw
 from zest_jax.screening import Store
+from zest_jax.screening.layout import entry_of
 
 pytest.importorskip("jinja2")
 pytest.importorskip("lance")
@@ -71,7 +73,7 @@ def test_the_same_inputs_and_date_give_the_same_page(undrawn, zest, session, sto
     assert "Made on 2024-05-01" in words_of("a.html")
     assert not Path("a_files").exists()
     assert "There is no verdict: no unrelated models were given" in words_of("a.html")
-    assert "The distance to victim is 0: the suspect has the very same weights" in words_of("a.html")
+    assert "signature is the very one of victim: their SHA-256 are equal" in words_of("a.html")
 
 
 def test_report_on_a_whole_store(zest, session, store):
@@ -94,11 +96,77 @@ def test_signatures_instead_of_a_store(undrawn, zest, session, here):
     code, _, err = zest("report", sigs["victim_epoch3"], "--models", sigs["victim"], sigs["unrelated"], "-o", "r.html")
     assert code == 0, err
     words = words_of("r.html")
+    assert "Signatures of all models compared" in words
+    for name in ("victim", "unrelated"):
+        assert (
+            f"{entry_of(zj.Signature.load(sigs[name])).digest} {hashlib.sha256(sigs[name].read_bytes()).hexdigest()}"
+            in words
+        )
     assert "victim_epoch3 compared with 2 models of the signatures given" in words
     assert re.search(r"1 victim 0\.\d{4}", words)
     code, _, err = zest("report", "--models", *sigs.values(), "-o", "zoo.html", "--no-pictures")
     assert code == 0, err
     assert "among 3 models" in words_of("zoo.html")
+
+
+def test_a_victim_and_its_copies_are_a_family_by_unrelated_models(undrawn, zest, session, store):
+    victim = zj.Signature.load(session.signatures["victim"])
+    noise = np.random.default_rng(5).normal(size=(3, *victim.weights.shape))
+    noise *= 0.2 * np.linalg.norm(victim.weights) / np.linalg.norm(noise, axis=(1, 2), keepdims=True)
+    for i in range(3):
+        weights = (victim.weights + noise[i]).astype(np.float32)
+        dataclasses.replace(victim, label=f"copy-{i}", weights=weights).save(f"copy-{i}.sig")
+    assert zest("store", "add", "copies", session.signatures["victim"], *(f"copy-{i}.sig" for i in range(3)))[0] == 0
+    code, _, err = zest("report", "--store", "copies", "-o", "zoo.html")
+    assert code == 0, err
+    assert "Can't tell families among 4 models" in words_of("zoo.html").replace("&#39;", "'")
+    code, _, err = zest("report", "--store", "copies", "--unrelated", "u0.sig", "u1.sig", "victim", "-o", "zoo.html")
+    assert code == 0, err
+    words = words_of("zoo.html")
+    assert "1 family among 4 models" in words
+    assert "half the mean distance of the unrelated models" in words
+    assert hashlib.sha256(Path("u1.sig").read_bytes()).hexdigest() in words
+    figure = ["screen", "--store", "copies", "--figure", "zoo.png"]
+    code, _, err = zest(*figure)
+    assert "can't tell families: no pair is nearer than half the median distance" in " ".join(err.split())
+    code, out, err = zest(*figure, "--unrelated", "u0.sig", "u1.sig", "--json")
+    assert (code, err) == (0, "drew zoo.png\n")
+    found = json.loads(out)
+    distance = zj.distance(zj.Signature.load("u0.sig"), zj.Signature.load("u1.sig"))
+    assert found["yardstick"] == pytest.approx(distance)
+    assert [each["name"] for each in found["unrelated"]] == ["u0", "u1"]
+
+
+def test_models_without_class_names_have_all_pairs_matched_greedily(undrawn, zest, session, store):
+    for i in range(2):
+        named = dataclasses.replace(zj.Signature.load(f"u{i}.sig"), label=f"n{i}", class_names=tuple("abcdefghij"))
+        named.save(f"n{i}.sig")
+    assert zest("store", "add", store, "n0.sig", "n1.sig")[0] == 0
+    code, _, err = zest("report", "--store", store, "-o", "zoo.html")
+    assert code == 0
+    remark = "ot all models have the same class names, so all are matched greedily"
+    assert f"n{remark}" in " ".join(err.split())
+    assert f"N{remark}" in words_of("zoo.html")
+    code, out, err = zest("screen", "--store", store, "--json")
+    assert json.loads(out)["align"] == "greedy"
+    assert f"n{remark}" in " ".join(err.split())
+
+
+def test_pictures_of_others_stay(undrawn, zest, session, store):
+    to = ["--store", store, "-o", "a.html"]
+    Path("a_files").mkdir()
+    Path("a_files/reference-7.png").write_bytes(b"mine")
+    code, _, err = zest("report", *to)
+    assert code == 2
+    assert "reference-7.png was written by no report of a.html; move it away or name another page" in err
+    assert not Path("a.html").exists()
+    Path("a_files/reference-7.png").unlink()
+    assert zest("report", *to)[0] == 0
+    code, _, err = zest("report", "--store", store, "-o", "a.htm")
+    assert (code, Path("a.htm").exists()) == (2, False)
+    assert "a_files holds the pictures of a.html" in err
+    assert zest("report", session.signatures["victim"], *to, "--no-pictures")[0] == 0
+    assert not Path("a_files").exists()
 
 
 def test_a_store_of_one_model_gives_a_report_without_a_verdict(undrawn, zest, session, here):
@@ -131,6 +199,8 @@ def test_wrong_use(undrawn, zest, session, store, models, here, tiny):
     assert zest("probes", session.pool, "-o", "other.npz", *tiny, "--seed", "1")[0] == 0
     foreign = dataclasses.replace(zj.Signature.load(sig), label="foreign", probe_hash="0" * 64)
     foreign.save("foreign.sig")
+    dataclasses.replace(zj.Signature.load("u0.sig"), label="same").save("same.sig")
+    dataclasses.replace(zj.Signature.load("u1.sig").select_classes([0, 1, 2]), label="few").save("few.sig")
     Store.create("empty", like=zj.Signature.load(sig))
     Path("f.html").write_text("old")
     Path("file_files").write_text("x")
@@ -145,9 +215,20 @@ def test_wrong_use(undrawn, zest, session, store, models, here, tiny):
         ([sig, "--store", store, "--top", "0", *to], 2, "--top is 0; give at least 1"),
         ([sig, "--store", store, "--references", "0", *to], 2, "--references is 0; give at least 1"),
         ([sig, "--store", store, "--threshold", "1", *to], 2, "--threshold goes with a report of all models"),
-        (["--store", store, "--threshold", "-1", *to], 2, "`--threshold` is -1.0; give a finite distance"),
+        (["--store", store, "--threshold", "-1", *to], 2, "--threshold is -1.0; give a finite distance"),
+        (["--store", store, "--threshold", "nan", *to], 2, "--threshold is nan; give a finite distance"),
+        (["--store", store, "--threshold", "1", "--unrelated", "u0", *to], 2, "both say where families end"),
         (["--store", store, "--probes", probes, *to], 2, "--probes goes with a suspect, and none is given"),
-        (["--store", store, "--unrelated", "u0", *to], 2, "--unrelated goes with a suspect, and none is given"),
+        (["--store", store, "--references", "2", *to], 2, "--references goes with a suspect, and none is given"),
+        (["--store", store, "--candidates", "20", *to], 2, "--candidates goes with a suspect, and none is given"),
+        ([sig, "--store", store, "--references", "2", *to], 2, "--references goes with --probes"),
+        ([sig, "--store", store, "--candidates", "5", *to], 2, "--candidates is 5; give at least as many as --top, 10"),
+        ([sig, "--models", sig, "--candidates", "50", *to], 2, "with --models all models are compared exactly"),
+        (["--store", store, "--unrelated", "u0", *to], 2, "`--unrelated` names u0 alone; a distance needs two"),
+        (["--store", store, "--unrelated", "u0", "u0.sig", *to], 2, "--unrelated names a model twice"),
+        (["--store", store, "--unrelated", "u0", "same.sig", *to], 2, "same has the very same weights as u0"),
+        ([sig, "--store", store, "--unrelated", "u0", "same.sig", *to], 2, "same has the very same weights as u0"),
+        ([sig, "--store", store, "--unrelated", "u0", "few.sig", *to], 2, "few has 3 classes and victim 10"),
         ([sig, "--store", store, "--probes", "other.npz", *to], 2, "give the probe set that it was signed with"),
         ([models["victim"], "--store", store, *to], 2, "is a model, not a signature; sign it first"),
         (["foreign.sig", "--store", store, *to], 1, "a store has one probe set"),
@@ -186,16 +267,21 @@ class TestScreenFigure:
         suspect = ["screen", session.signatures["victim_epoch3"], "--store", store]
         code, out, err = zest(*suspect, "--figure", "near.svg", "--top", "2")
         assert code == 0
-        assert "drew near.svg. Drawn are the suspect and the 2 models nearest to it, of 5 compared." in err
+        assert err == "drew near.svg\ndrawn are the suspect and the 2 models nearest to it, of 5 compared\n"
         with Image.open("zoo.png") as picture:
             assert min(picture.size) > 300
         assert "<svg" in Path("near.svg").read_text(encoding="utf-8")[:500]
 
-    def test_wrong_use(self, zest, session, store):
+    def test_wrong_use(self, zest, session, store, monkeypatch):
+        # Before the work.
+        monkeypatch.setattr("zest_jax.screening.compare_all", None)
         sig = session.signatures["victim"]
         for arguments, message in (
             (["--figure", "no/zoo.png"], "the folder no does not exist"),
             (["--figure", "zoo.txt"], "does not end in a format that can be drawn"),
+            (["--figure", "zoo.png", "--threshold", "-1"], "--threshold is -1.0; give a finite distance, at least 0"),
+            (["--figure", "zoo.png", "--threshold", "nan"], "--threshold is nan; give a finite distance, at least 0"),
+            (["--figure", "zoo.png", "--threshold", "1", "--unrelated", "u0"], "both say where families end"),
             (["--threshold", "0.4"], "--threshold goes with a --figure of all models"),
             ([sig, "--figure", "zoo.png", "--threshold", "0.4"], "--threshold goes with a --figure of all models"),
         ):

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 import zest_jax as zj
+from zest_jax.screening.layout import entry_of
 
 lance = pytest.importorskip("lance")
 
@@ -250,10 +251,10 @@ class TestScreen:
         assert code == 0
         found = json.loads(out)
         assert (found["undefined"], found["compared"], len(found["nearest"])) == (["empty"], 5, 4)
-        assert "left out 1 to which no distance is defined" in " ".join(err.split())
+        assert "1 model has no distance, since the classes that match carry no weights: empty" in " ".join(err.split())
         code, out, err = zest("screen", "--store", store, "--csv")
         assert (code, len(out.splitlines())) == (0, 10)
-        assert "left out 1 pairs to which no distance is defined" in " ".join(err.split())
+        assert "1 pair has no distance, since the classes that match carry no weights" in " ".join(err.split())
         assert json.loads(zest("screen", "--store", store, "--json")[1])["matrix"][3][4] is None
 
     def test_a_nearest_model_of_other_classes_gets_no_verdict(self, zest, session, store, here):
@@ -276,6 +277,10 @@ class TestScreen:
             ([sig, "--store", "none"], 2, "there is no store none"),
             ([sig, "--store", store, "--json", "--csv"], 2, "--json and --csv contradict each other"),
             ([sig, "--store", store, "--top", "0"], 2, "--top is 0"),
+            ([sig, "--store", store, "--candidates", "5"], 2, "--candidates is 5; give at least as many as --top, 10"),
+            ([sig, "--store", store, "--candidates", "50", "--all"], 2, "with --all all models are compared exactly"),
+            (["--store", store, "--candidates", "50"], 2, "--candidates goes with a suspect, and none is given"),
+            (["--store", store, "--unrelated", "victim"], 2, "--unrelated goes with a suspect or a --figure"),
             (
                 [sig, "--store", store, "--owner", "nobody"],
                 1,
@@ -310,7 +315,13 @@ class TestScreen:
         code, out, _ = zest("screen", suspect, "--store", store, "--json", "--unrelated", *known)
         assert code == 0
         found = json.loads(out)
+        assert [each["name"] for each in found["unrelated"]] == [f"u{i}" for i in range(11)]
+        assert len({each["digest"] for each in found["unrelated"]}) == 11
+        assert found["digest"] == entry_of(zj.Signature.load(suspect)).digest
+        assert found["intervals"] == {"level": 0.95, "resamples": 1000, "seed": 0}
+        assert (found["candidates"], found["verdict"]["alpha"], found["no_verdict"]) == (200, 0.05, None)
         nearest, verdict = found["nearest"][0], found["verdict"]
+        assert verdict["relative"] == pytest.approx(nearest["distance"] / found["yardstick"])
         assert nearest["name"] == "victim"
         assert nearest["interval"][0] < nearest["distance"] < nearest["interval"][1]
         assert (verdict["unrelated"], verdict["related"]) == (66, True)

@@ -155,6 +155,10 @@ def test_a_map_has_one_way_of_matching_and_says_so(undrawn):
         in sections(page)["heat-map"].notes[-1]
     )
     assert map_nearest(investigate(made.suspect, made.models)).remarks == ()
+    nameless = dataclasses.replace(made.suspect, class_names=None)
+    assert map_nearest(investigate(nameless, made.models)).remarks == (), (
+        "its pairs are matched greedily in the table too"
+    )
 
 
 def test_models_without_a_common_reference_have_no_picture_of_it(undrawn):

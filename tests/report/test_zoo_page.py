@@ -52,7 +52,7 @@ def test_large_zoos_are_cut_and_say_so(undrawn, monkeypatch):
 
 def copies_of(model, n: int):
     """A victim, and copies with a little noise each, all as far from it."""
-    noise = np.random.default_rng(0).normal(size=(n, *model.weights.shape))
+    noise = np.random.default_rng(50).normal(size=(n, *model.weights.shape))
     noise *= 0.2 * np.linalg.norm(model.weights) / np.linalg.norm(noise, axis=(1, 2), keepdims=True)
     copies = [(f"copy-{i}", (model.weights + noise[i]).astype(np.float32)) for i in range(n)]
     return [model, *(dataclasses.replace(model, label=label, weights=weights) for label, weights in copies)]

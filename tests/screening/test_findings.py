@@ -78,8 +78,10 @@ def test_pairs_with_and_without_class_names_are_matched_in_one_way(tmp_path):
     for models in (mixed, store):
         found = compare_all(models)
         assert found.align == "greedy"
+        assert "not all models have the same class names, so all are matched greedily" in found.remarks[0]
         np.testing.assert_allclose(found.distances, greedy, atol=1e-9)
     assert compare_all(named, unrelated=[named[0], model("plain", 7)]).align == "greedy"
+    assert compare_all([model("plain", 7), named[0], model("other", 8)]).remarks == (), "no two have the same names"
 
 
 def test_unrelated_models_give_a_zoo_its_yardstick(zoo, store):

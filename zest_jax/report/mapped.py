@@ -60,8 +60,8 @@ def map_nearest(found: Findings) -> Mapped:
     remarks = []
     if len(near) < found.compared:
         remarks.append(f"drawn are the suspect and {nearest}, of {found.compared:,} compared")
-    # Pairs of a suspect without class names were matched greedily anyway.
-    if align != found.align:
+    # Where none of the suspect's classes went by name, the table is as the map.
+    if align != found.align and any(matched.method != "greedy" for matched in found.alignments[: len(near)]):
         remarks.append(
             "the models drawn do not all have the same class names, so all pairs are matched greedily here, and may be nearer "
             "than in the table"

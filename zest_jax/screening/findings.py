@@ -261,7 +261,9 @@ def compare_all(
         check_unrelated(unrelated, unrelated[0])
     wanted, remarks = align, []
     align = one_alignment([each.class_names for each in (*entries, *unrelated)], align=wanted)
-    if align != wanted and any(each.class_names is not None for each in entries):
+    named = [tuple(sorted(each.class_names)) for each in entries if each.class_names is not None]
+    # Else no pair would have gone by name.
+    if align != wanted and len(set(named)) < len(named):
         remarks.append(
             "not all models have the same class names, so all are matched greedily: else pairs with names would be farther than "
             "others"
