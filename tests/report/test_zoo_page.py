@@ -78,7 +78,7 @@ def test_a_victim_and_its_copies_are_a_family_by_unrelated_models_and_cannot_be_
     )
     assert [(row[0], row[3]) for row in unrelated.rows] == [(entry.name, entry.digest) for entry in found.unrelated]
     assert page.verdict.notes == ()
-    assert map_all(found).style["line"] == (found.yardstick, "unrelated on average")
+    assert map_all(found, find_families(found.distances)).style["line"] == (found.yardstick, "unrelated on average")
 
 
 def test_unrelated_models_that_do_not_suit_are_told(undrawn):
@@ -108,7 +108,7 @@ def test_families_of_a_part_are_those_of_the_whole_table(undrawn, monkeypatch):
     monkeypatch.setattr("zest_jax.report.mapped.MOST_DRAWN", kept)
     monkeypatch.setattr("zest_jax.report.family_tree.MOST_NAMED", 5)
     known = find_families(found.distances)
-    mapped = map_all(found, known=known)
+    mapped = map_all(found, known)
     drawn = {
         frozenset(mapped.labels[i] for i in group) for group in families(mapped.style["known"].tree, known.threshold)
     }

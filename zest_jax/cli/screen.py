@@ -177,7 +177,7 @@ class Screen(Common):
         warn_of_poor_fits([suspect.label], [suspect])
 
     def _among(self, store: "Store") -> None:
-        from zest_jax.screening import compare_all
+        from zest_jax.screening import compare_all, find_families
 
         top = None if self.all or self.csv else self.top
         known = read_unrelated(self.unrelated, store)
@@ -185,9 +185,12 @@ class Screen(Common):
         for text in found.remarks:
             note(text)
         if self.figure is not None:
-            from zest_jax.report.mapped import map_all
+            from zest_jax.report.mapped import map_all, no_families
 
-            draw(map_all(found, threshold=self.threshold), self.figure)
+            grouped = find_families(found.distances, threshold=self.threshold, unrelated=found.yardstick)
+            draw(map_all(found, grouped), self.figure)
+            if not grouped.large:
+                note(no_families(grouped))
         pairs = [pair._asdict() for pair in found.pairs]
         if self.json:
             models = [as_json(entry) for entry in found.entries]

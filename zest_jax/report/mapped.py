@@ -15,7 +15,7 @@ from zest_jax.report.family_tree import (
 )
 from zest_jax.report.page import Picture, Section, png_of
 from zest_jax.screening.exact import distances_among
-from zest_jax.screening.families import Families, closest, find_families, pruned
+from zest_jax.screening.families import Families, closest, pruned
 from zest_jax.screening.findings import Among, Findings
 from zest_jax.screening.judging import one_alignment
 from zest_jax.wording import counted, decimals, sentence
@@ -72,16 +72,13 @@ def map_nearest(found: Findings) -> Mapped:
     )
 
 
-def map_all(found: Among, *, known: Families | None = None, threshold: float | None = None) -> Mapped:
+def map_all(found: Among, known: Families) -> Mapped:
     """All models, or the 500 that have the nearest neighbours; with unrelated models, their mean distance as a line.
 
     Args:
         found: by `compare_all`.
-        known: the families, where they are known already.
-        threshold: else where they are cut, see `find_families`.
+        known: its families, by `find_families`.
     """
-    if known is None:
-        known = find_families(found.distances, threshold=threshold, unrelated=found.yardstick)
     kept = closest(found.distances, MOST_DRAWN)
     distances = found.distances[np.ix_(kept, kept)]
     remarks = []
@@ -95,8 +92,6 @@ def map_all(found: Among, *, known: Families | None = None, threshold: float | N
         )
         tree = pruned(known.tree, kept, distances)
         style["known"] = KnownTree(tree, _family_of_each(found, known, kept))
-    if not known.large:
-        remarks.append(no_families(known))
     labels = [found.entries[i].name for i in kept]
     return Mapped(distances, labels, style, f"{len(kept)} models", tuple(remarks))
 

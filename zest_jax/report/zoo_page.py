@@ -42,7 +42,7 @@ def zoo_page(
     """
     known = find_families(found.distances, threshold=threshold, unrelated=found.yardstick)
     labels = [entry.name for entry in found.entries]
-    maps = map_sections(map_all(found, known=known))
+    maps = map_sections(map_all(found, known))
     progress(2)
     return Page(
         title=f"The family tree of {name}",
