@@ -161,7 +161,7 @@ def test_of_a_long_text_the_beginning_is_drawn_and_the_rest_is_counted():
     drawn = sum(len(word.get_text().replace(" ", "")) for word in figure.axes[0].texts[:-1])
     assert last.startswith("... ")
     assert last.endswith(" characters more")
-    left_out = int(last.split()[1])
+    left_out = int(last.split()[1].replace(",", ""))
     assert drawn == len(text[: len(text) - left_out].replace(" ", ""))
 
 

@@ -91,6 +91,16 @@ def test_all_pairs_of_a_few_are_those_of_distance_and_are_joined_once(align, mon
     assert sorted(calls) == [6, 6, 6], "one block of each number of classes, that of 4 once more against that of 3"
 
 
+@pytest.mark.parametrize("align", ["auto", "none", "greedy", "optimal"])
+@pytest.mark.parametrize("through_jax", [False, True])
+def test_later_pairs_are_the_same_alone(align, through_jax, monkeypatch):
+    monkeypatch.setattr(exact, "FOR_JAX", 0 if through_jax else np.inf)
+    models = joined([*some(4), *some(4, n=7)])
+    later = np.triu(np.ones((15, 15), bool), 1)
+    whole = aligned_distances(models, models, align=align)[later]
+    np.testing.assert_array_equal(aligned_distances(models, models, align=align, later_only=True)[later], whole)
+
+
 def test_blocks_have_no_more_classes_than_can_be_multiplied():
     blocks = blocks_of([1000] * 20 + [10] * 200)
     assert [len(block) for block in blocks] == [128, 72, 8, 8, 4]

@@ -56,10 +56,17 @@ def joined(signatures: list[Signature]) -> Classes:
     return Classes(weights, tuple(names), signatures[0].n_classes, tuple(orders))
 
 
-def aligned_distances(a: Classes, b: Classes, *, align: AlignMethod = "auto") -> Float[np.ndarray, "a b"]:
+def aligned_distances(
+    a: Classes, b: Classes, *, align: AlignMethod = "auto", later_only: bool = False
+) -> Float[np.ndarray, "a b"]:
     """Cosine distances between each model of `a` and each of `b`; see `zest_jax.distances.distance`.
 
     In float64 where the product is small, else to about 1e-6.
+
+    Args:
+        a, b: models.
+        align: how classes are matched, see `zest_jax.align`.
+        later_only: where both are the same models, only the pairs of one and a later one are wanted; others may be 0.
 
     Raises:
         ValueError: `align` is "none" and the numbers of classes differ.
@@ -85,25 +92,26 @@ def aligned_distances(a: Classes, b: Classes, *, align: AlignMethod = "auto") ->
     products = _by_jax(x, y) if large else x.T.astype(np.float64) @ y.astype(np.float64)
     n, m = len(a.names), len(b.names)
     gram = products.reshape(n, a.per_model, m, b.per_model)
-    found = np.empty((n, m))
+    found = np.zeros((n, m))
     step = max(1, PIECE // (m * a.per_model * b.per_model))
+    if later_only:
+        step = min(step, -(-n // 8))
     for start in range(0, n, step):
-        part = np.ascontiguousarray(gram[start : start + step].transpose(0, 2, 1, 3)).reshape(
-            -1, a.per_model, b.per_model
-        )
-        ours = np.repeat(x_norms.reshape(n, -1)[start : start + step], m, axis=0)
-        theirs = np.tile(y_norms.reshape(m, -1), (min(step, n - start), 1))
+        some, first = slice(start, start + step), start if later_only else 0
+        part = np.ascontiguousarray(gram[some, :, first:].transpose(0, 2, 1, 3)).reshape(-1, a.per_model, b.per_model)
+        ours = np.repeat(x_norms.reshape(n, -1)[some], m - first, axis=0)
+        theirs = np.tile(y_norms.reshape(m, -1)[first:], (min(step, n - start), 1))
         rows, columns = _matched(part, ours, theirs, align)
         if align == "auto":
-            named = _same_names(a.names[start : start + step], b.names)
+            named = _same_names(a.names[some], b.names[first:])
             rows[named] = columns[named] = np.arange(rows.shape[1])
-        found[start : start + step] = _distances(part, ours, theirs, rows, columns).reshape(-1, m)
+        found[some, first:] = _distances(part, ours, theirs, rows, columns).reshape(-1, m - first)
         if large:
-            for i, j in zip(*np.nonzero(found[start : start + step] < NEAR), strict=True):
-                pair = i * m + j
+            for i, j in zip(*np.nonzero(found[some, first:] < NEAR), strict=True):
+                pair = i * (m - first) + j
                 u = x.reshape(len(x), n, -1)[:, start + i, rows[pair]].astype(np.float64)
-                v = y.reshape(len(y), m, -1)[:, j, columns[pair]].astype(np.float64)
-                found[start + i, j] = 1 - np.vdot(u, v) / (np.linalg.norm(u) * np.linalg.norm(v))
+                v = y.reshape(len(y), m, -1)[:, first + j, columns[pair]].astype(np.float64)
+                found[start + i, first + j] = 1 - np.vdot(u, v) / (np.linalg.norm(u) * np.linalg.norm(v))
     return np.maximum(found, 0)
 
 
@@ -161,8 +169,7 @@ def table_of_blocks(
     blocks = blocks_of(classes)
     for i, block in enumerate(blocks):
         mine = load(block)
-        distances = aligned_distances(mine, mine, align=align)
-        upper = np.triu(distances, 1)
+        upper = np.triu(aligned_distances(mine, mine, align=align, later_only=True), 1)
         found[np.ix_(block, block)] = upper + upper.T
         for other in blocks[i + 1 :]:
             distances = aligned_distances(mine, load(other), align=align)
