@@ -20,6 +20,7 @@ is ray / processes. Expected on a quiet machine with two cores: ray / loop <= 1.
 
 import contextlib
 import dataclasses
+import logging
 import multiprocessing
 import os
 import pathlib
@@ -27,7 +28,7 @@ import shutil
 import statistics
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, Literal
 
 import numpy as np
@@ -159,7 +160,7 @@ def by_ray(
             for _ in range(n - 1):
                 cluster.add_node(**settings)
             nodes = time.perf_counter()
-            ray.init(cluster.address, log_to_driver=False, logging_level="ERROR")
+            ray.init(cluster.address, log_to_driver=False, logging_level=logging.ERROR)
             joined = time.perf_counter()
             # As many as it takes to start a worker process on each node.
             sign_all(jobs[:n], small, store.with_name(f"{store.name}-small"), by=RayTasks())
@@ -175,7 +176,7 @@ def by_ray(
 
 
 @contextlib.contextmanager
-def environ(changes: dict[str, str]) -> Iterator[None]:
+def environ(changes: Mapping[str, str]) -> Iterator[None]:
     before = dict(os.environ)
     os.environ.update(changes)
     try:

@@ -154,7 +154,7 @@ def test_an_ended_process_has_stored_what_was_finished(zest, session, here, how)
     assert names_in("s") == [f"{name}:first"]
     if how == signal.SIGINT:
         assert running.returncode == 1
-        assert "interrupted; 1 models were added to s; run the same command again to go on" in err
+        assert "interrupted; 1 model was added to s; run the same command again to go on" in err
         assert "Traceback" not in err
     Path("go").touch()
     code, _, err = zest("sign-all", *command)
@@ -164,7 +164,6 @@ def test_an_ended_process_has_stored_what_was_finished(zest, session, here, how)
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(os.name == "nt", reason="Ctrl-C is sent otherwise on Windows")
 def test_a_ray_of_its_own_leaves_nothing_behind(session, here, models, normalise):
     pytest.importorskip("ray")
     (here / "own_ray.py").write_text(MODELS)
@@ -181,13 +180,6 @@ def test_a_ray_of_its_own_leaves_nothing_behind(session, here, models, normalise
         assert found["own_ray:exits"]["error"].startswith("its process died once")
         assert "Traceback" not in err
 
-        running = start("own_ray:waits", *command, **environment)
-        wait_for(lambda: Path("waiting").exists(), running)
-        running.send_signal(signal.SIGINT)
-        _, err = running.communicate(timeout=60)
-        assert running.returncode == 1
-        assert "interrupted; no model was added; run the same command again to go on" in err
-        assert "Traceback" not in err
         assert not list(Path(home).glob("zest-ray-*"))
         assert not (Path(home) / ".ray").exists()
         if Path("/proc").is_dir():

@@ -1,5 +1,6 @@
 """Probes and models for signing many, and a Ray cluster of several nodes on this machine."""
 
+import logging
 import os
 import shutil
 import tempfile
@@ -70,7 +71,7 @@ class Machines:
         self.nodes += [self.start() for _ in range(2 - len(self.nodes))]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def machines() -> Iterator[Machines]:
     """Started once; nobody is connected."""
     ray = pytest.importorskip("ray")
@@ -89,10 +90,10 @@ def machines() -> Iterator[Machines]:
 
 @pytest.fixture
 def ray(machines) -> Any:
-    """The module, connected to the cluster; processes that sign are kept from test to test."""
+    """The module, connected to the cluster; the connection, and with it the processes that sign, are kept from test to test."""
     import ray
 
     machines.keep_two()
     if not ray.is_initialized():
-        ray.init(machines.address, log_to_driver=False, logging_level="ERROR")
+        ray.init(machines.address, log_to_driver=False, logging_level=logging.ERROR)
     return ray

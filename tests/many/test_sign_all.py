@@ -141,7 +141,7 @@ def test_an_interrupt_keeps_what_is_finished(tmp_path, probes, real):
     assert names_in(tmp_path / "s") == [job.name for job in real[:2]]
     found = sign_all(real, probes, tmp_path / "s")
     assert ([done.name for done in found.done], len(found.present)) == ([real[2].name], 2)
-    with pytest.raises(KeyboardInterrupt, match="no model was added; run the same command again to go on"):
+    with pytest.raises(KeyboardInterrupt, match="no model was added to .*; run the same command again to go on"):
         sign_all(real, probes, tmp_path / "s2", by=Prepared([interrupt]))
 
 
@@ -180,7 +180,7 @@ def test_an_error_of_the_store_ends_the_run_and_tells_what_is_kept(tmp_path, pro
     monkeypatch.setattr(Store, "add", full)
     with pytest.raises(StoreError, match="no room"):
         sign_all(real, probes, tmp_path / "s", by=Prepared(ready), say=said.append)
-    assert said == [f"1 models were added to {tmp_path / 's'} before; the same command goes on after them"]
+    assert said == [f"1 model was added to {tmp_path / 's'} before; the same command goes on from there"]
     assert names_in(tmp_path / "s") == [real[0].name]
 
 

@@ -197,16 +197,17 @@ def _what_is_left(jobs: Sequence[Job], store: Store | None) -> tuple[list[Job], 
 
 @contextlib.contextmanager
 def _told_how_to_go_on(additions: Additions, say: Say) -> Iterator[None]:
+    def kept() -> str:
+        n = additions.n_added
+        return f"{n or 'no'} model{' was' if n < 2 else 's were'} added to {additions.uri}"
+
     try:
         yield
     except KeyboardInterrupt:
-        kept = (
-            f"{additions.n_added} models were added to {additions.uri}" if additions.n_added else "no model was added"
-        )
-        raise KeyboardInterrupt(f"{kept}; run the same command again to go on") from None
+        raise KeyboardInterrupt(f"{kept()}; run the same command again to go on") from None
     except Exception:
         if additions.n_added:
-            say(f"{additions.n_added} models were added to {additions.uri} before; the same command goes on after them")
+            say(f"{kept()} before; the same command goes on from there")
         raise
 
 

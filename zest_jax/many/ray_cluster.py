@@ -2,6 +2,7 @@
 
 import contextlib
 import importlib
+import logging
 import math
 import os
 import platform
@@ -59,7 +60,7 @@ def connected(address: str | None, *, room: int) -> Iterator[Any]:
         return
     # Ray counts its users by default, which nobody asked for here.
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    quiet = {"log_to_driver": False, "logging_level": "ERROR", "include_dashboard": None}
+    quiet = {"log_to_driver": False, "logging_level": logging.ERROR, "include_dashboard": None}
     with contextlib.ExitStack() as stack:
         if address is None:
             folder = _folder()
