@@ -179,7 +179,9 @@ def digest_of(content: bytes) -> str:
 def digest_of_noted(digest: str, metadata: Metadata, added: dt.datetime | None) -> str:
     """SHA-256 over what is noted of a model, with that of its signature."""
     fields = {field: getattr(metadata, field) for field in METADATA_COLUMNS}
-    told = json.dumps({"digest": digest, "added": added and added.astimezone(dt.UTC), **fields}, sort_keys=True, default=str)
+    told = json.dumps(
+        {"digest": digest, "added": added and added.astimezone(dt.UTC), **fields}, sort_keys=True, default=str
+    )
     return hashlib.sha256(told.encode()).hexdigest()
 
 
