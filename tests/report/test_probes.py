@@ -5,7 +5,7 @@ import pytest
 from zest_jax.probes import ProbeSet
 from zest_jax.report import probes_figure
 from zest_jax.report.drawing import grid_shape
-from zest_jax.report.photographs import MIN_OUTLINED, OUTLINE, outlined
+from zest_jax.report.photographs import MIN_OUTLINED, MOST_OUTLINED, OUTLINE, outlined
 
 
 def made(n: int, size: int = 8, channels: int = 3) -> ProbeSet:
@@ -87,3 +87,12 @@ def test_file_is_written_in_the_format_of_its_ending(tmp_path):
 def test_a_reference_that_is_not_there_is_refused(first):
     with pytest.raises(ValueError, match=f"`first` is {first}; the probe set has references 0 to 2"):
         probes_figure(made(3), first=first)
+
+
+@pytest.mark.parametrize("shape", [(20, 640), (3000, 2000)])
+def test_long_or_large_images_are_enlarged_as_far_as_there_is_room(shape):
+    drawn = outlined(np.zeros((*shape, 3)), np.zeros(shape, int))
+    times = drawn.shape[0] // shape[0]
+    assert drawn.shape[:2] == (times * shape[0], times * shape[1])
+    assert times >= 1
+    assert times == 1 or drawn[..., 0].size <= MOST_OUTLINED < (times + 1) ** 2 * np.prod(shape)

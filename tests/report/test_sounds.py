@@ -196,3 +196,10 @@ def test_probe_set_of_sounds_is_drawn_with_its_borders(segmenter, n):
     assert all(len(lines_of(axes)) == (3 if segmenter == "windows" else 4) for axes in titled)
     assert all(axes.get_xlim() == (0, 0.1) for axes in titled)
     assert titled[-1].get_xlabel() == "time (s)"
+
+
+def test_more_borders_than_can_be_seen_are_not_drawn(monkeypatch):
+    drawn = len(lines_of(signature_figure(in_cells()).axes[0]))
+    monkeypatch.setattr("zest_jax.report.sounds.MOST_BORDERS", drawn - 1)
+    figure = signature_figure(in_cells())
+    assert not [c for axes in figure.axes[:2] for c in axes.collections if isinstance(c, LineCollection)]
