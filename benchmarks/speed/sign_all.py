@@ -37,13 +37,12 @@ import tyro
 import zest_jax as zest
 from benchmarks.photographs import golden_images
 from benchmarks.record import ROOT, command, environment, write
+from zest_jax.cores import limit_cores
 from zest_jax.data import load_images
 from zest_jax.many import Job, RayTasks, sign_all
 from zest_jax.screening import Store
 
 GOLDEN = ROOT / "tests" / "golden"
-# Threads of a process that has one CPU, as `zest_jax.cores.limit_cores` sets them in the workers of Ray.
-ONE = dict.fromkeys(("ZEST_CORES", "NPROC", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 WAYS = ("loop", "ray", "processes")
 
 
@@ -122,7 +121,10 @@ def by_processes(
     began = time.perf_counter()
     context = multiprocessing.get_context("spawn")
     ready = context.Barrier(n + 1)
-    with environ(ONE if n > 1 else {}):
+    with environ({}):
+        if n > 1:
+            # As in the workers of Ray.
+            limit_cores(1)
         running = [context.Process(target=part, args=(jobs[i::n], probes, small, store, i, ready)) for i in range(n)]
         for process in running:
             process.start()
@@ -162,8 +164,8 @@ def by_ray(
             nodes = time.perf_counter()
             ray.init(cluster.address, log_to_driver=False, logging_level=logging.ERROR)
             joined = time.perf_counter()
-            # As many as it takes to start a worker process on each node.
-            sign_all(jobs[:n], small, store.with_name(f"{store.name}-small"), by=RayTasks())
+            # More than there are nodes, so that a worker process of each takes part.
+            sign_all(jobs[: 2 * n], small, store.with_name(f"{store.name}-small"), by=RayTasks())
             start = time.perf_counter()
             found = sign_all(jobs, probes, store, by=RayTasks())
             end = time.perf_counter()
