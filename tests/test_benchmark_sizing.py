@@ -12,7 +12,7 @@ def test_the_page_is_that_of_the_results():
 
 
 def test_numbers_read_well():
-    assert [sizing.size_of(n) for n in (999, 92e3, 2_600_000_000, 5e12)] == ["999 B", "92 KB", "2.6 GB", "5.0 TB"]
+    assert [sizing.size_of(n) for n in (999, 92e3, 2_600_000_000, 5e12)] == ["999 B", "92 KB", "2.6 GB", "5 TB"]
     assert [sizing.duration(s) for s in (0.4, 90, 7200, 400_000)] == ["0.4 s", "1.5 min", "2.0 h", "4.6 days"]
     assert sizing.machines(86_401, 86_400) == "2"
 
