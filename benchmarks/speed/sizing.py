@@ -109,10 +109,11 @@ def _ray() -> str:
     path = RESULTS / "speed" / "sign_all" / "cpu.json"
     if not path.exists():
         return ""
-    overhead = json.loads(path.read_text(encoding="utf-8"))["ratios"]["Ray / loop"]
+    ratios = json.loads(path.read_text(encoding="utf-8"))["ratios"]
     return (
-        f"* Ray on two local nodes takes {overhead:.2f} times as long as a plain loop over the same models "
-        "(`benchmarks/results/speed/sign_all`).\n"
+        f"* Ray on two local nodes takes {ratios['ray / loop']:.2f} times as long as a plain loop over the same models, "
+        f"{ratios['ray / loop, with start-up']:.2f} with its\n  start, and {ratios['ray / processes']:.2f} times as long as two plain "
+        "processes side by side (`benchmarks/results/speed/sign_all`).\n"
     )
 
 
