@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import json
 import logging
 import math
 import os
@@ -61,6 +62,7 @@ def print_rows(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> None
     from rich.table import Table
 
     console = result_console()
+    room = console.width
     longest = [max(cell_len(escaped(row[i])) for row in (names_of(columns), *rows)) for i in range(len(columns))]
     least = {
         i: longest[i] if column.kind == "number" else max(cell_len(column.name), min(longest[i], most))
@@ -69,14 +71,13 @@ def print_rows(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> None
     }
     left_out: list[str] = []
     for i in reversed([i for i in least if columns[i].kind == "noted"]):
-        if _width(least) > console.width:
+        if _width(least) > room:
             del least[i]
             left_out.insert(0, columns[i].name)
-    if _width(least) > console.width:
-        narrow = {i: min(least[i], NARROWEST_NAME) for i in least if columns[i].kind == "text"}
-        least |= narrow
+    if _width(least) > room:
+        least |= {i: min(least[i], NARROWEST_NAME) for i in least if columns[i].kind == "text"}
         # What is narrower still breaks the lines itself.
-        console.width = max(console.width, _width(least))
+        console.width = max(room, _width(least))
     table: Any = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     # Rich itself would make columns narrower than they may be.
     for i, width in _narrowed({i: longest[i] for i in least}, least, console.width).items():
@@ -88,7 +89,7 @@ def print_rows(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> None
         table.add_row(*(row[i] for i in least))
     console.print(table)
     if left_out:
-        note(f"no room for {' and '.join(left_out)}: the terminal has {console.width} columns; --json has them")
+        note(f"no room for {' and '.join(left_out)}: the terminal has {room} columns; --json has them")
 
 
 def names_of(columns: Sequence[Column]) -> list[str]:
@@ -121,6 +122,16 @@ def _narrowed(widths: dict[int, int], least: Mapping[int, int], room: int) -> di
 def _width(widths: Mapping[int, int]) -> int:
     """Of a table: each column has a blank on both sides, and there is one before, between and after them."""
     return sum(widths.values()) + 3 * len(widths) + 1
+
+
+def print_json(value: Any) -> None:
+    """Print JSON that every reader accepts: NaN and infinity become null, and what cannot be seen is escaped."""
+    text = json.dumps(_finite(value), indent=2, ensure_ascii=False, default=str)
+    print(_UNSEEN.sub(lambda match: f"\\u{ord(match[0]):04x}", text))
+
+
+# What JSON does not escape by itself, of what a terminal may obey.
+_UNSEEN = re.compile("[\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
 
 
 def pairs_of(value: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:

@@ -205,4 +205,6 @@ def _with_whole_options(text: str) -> Any:
     """A text, escaped, whose options are not broken after their hyphens."""
     from markupsafe import Markup, escape
 
-    return Markup(re.sub(r"--[a-z]+(-[a-z]+)*", r'<span class="option">\g<0></span>', str(escape(printable(text)))))
+    return Markup(
+        re.sub(r"--[a-z]{1,20}(-[a-z]{1,20}){0,3}", r'<span class="option">\g<0></span>', str(escape(printable(text))))
+    )
