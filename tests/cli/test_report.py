@@ -73,7 +73,10 @@ def test_the_same_inputs_and_date_give_the_same_page(undrawn, zest, session, sto
     assert "Made on 2024-05-01" in words_of("a.html")
     assert not Path("a_files").exists()
     assert "There is no verdict: no unrelated models were given" in words_of("a.html")
-    assert "signature is the very one of victim: their SHA-256 are equal" in words_of("a.html")
+    assert (
+        "This very signature is in the store as victim: the SHA-256 are equal. That needs no statistics."
+        in words_of("a.html")
+    )
 
 
 def test_report_on_a_whole_store(zest, session, store):
@@ -231,6 +234,8 @@ def test_wrong_use(undrawn, zest, session, store, models, here, tiny):
         ([sig, "--store", store, "--unrelated", "u0", "few.sig", *to], 2, "few has 3 classes and victim 10"),
         ([sig, "--store", store, "--probes", "other.npz", *to], 2, "give the probe set that it was signed with"),
         ([models["victim"], "--store", store, *to], 2, "is a model, not a signature; sign it first"),
+        ([sig, "--store", store, "--unrelated", "n" * 461, *to], 2, f"no model named {'n' * 60}... in version"),
+        ([sig, "--models", sig, "--unrelated", "n" * 461, *to], 2, f"{'n' * 60}... cannot be a file"),
         (["foreign.sig", "--store", store, *to], 1, "a store has one probe set"),
         (["foreign.sig", "--models", sig, *to], 1, "signatures from different probe sets cannot be compared"),
         ([sig, "--store", "empty", *to], 1, "empty holds no models; add some"),
@@ -279,6 +284,7 @@ class TestScreenFigure:
         for arguments, message in (
             (["--figure", "no/zoo.png"], "the folder no does not exist"),
             (["--figure", "zoo.txt"], "does not end in a format that can be drawn"),
+            (["--figure", "zoo.gif"], "choose one of png, pdf, svg"),
             (["--figure", "zoo.png", "--threshold", "-1"], "--threshold is -1.0; give a finite distance, at least 0"),
             (["--figure", "zoo.png", "--threshold", "nan"], "--threshold is nan; give a finite distance, at least 0"),
             (["--figure", "zoo.png", "--threshold", "1", "--unrelated", "u0"], "both say where families end"),

@@ -127,12 +127,12 @@ class TestStore:
         assert (code, out) == (0, "")
         said = " ".join(err.split())
         assert "models.store: the signatures of all 3 models are as they were added" in said
-        assert "(version 2); architecture, data, owner and dates are under no checksum" in said
+        assert "architecture, data, owner and dates are as noted (version 2)" in said
         lance.dataset(store).update({"digest": "'" + "0" * 64 + "'"}, where="name = 'victim'")
         code, out, err = zest("store", "verify", store)
         assert code == 1
         assert out.startswith("victim: the signature of victim in the store models.store is not what was added")
-        assert "1 of the models of models.store are damaged" in err
+        assert "1 of the models of models.store is damaged" in err
         code, out, _ = zest("store", "verify", store, "--json")
         assert (code, [each["name"] for each in json.loads(out)["problems"]]) == (1, ["victim"])
         assert zest("store", "verify", store, "--version", "2")[0] == 0
@@ -178,7 +178,98 @@ class TestStore:
         assert 'pylance is not installed; install it with `pip install "zest_jax[store]"`' in err
 
 
+class TestTables:
+    @pytest.fixture
+    def noted(self, zest, session, here):
+        """A store with much noted of each model, and long names."""
+        victim = zj.Signature.load(session.signatures["victim"])
+        for i in range(2):
+            dataclasses.replace(victim, label=f"resnet18-flowers-of-the-garden-v{i}-" + "x" * 20).save(f"{i}.sig")
+        how = [
+            "--architecture",
+            "resnet18-half",
+            "--data",
+            "flowers102",
+            "--owner",
+            "laboratory 3",
+            "--date",
+            "2024-05-01",
+        ]
+        assert zest("store", "add", "s", "0.sig", "1.sig", *how)[0] == 0
+        return "s"
+
+    def test_a_pipe_has_no_width(self, zest, session, noted, monkeypatch):
+        monkeypatch.delenv("COLUMNS", raising=False)
+        victim = zj.Signature.load(session.signatures["victim"])
+        _, out, err = zest("store", "list", noted)
+        header, _, first, *_ = [line for line in out.splitlines() if line.strip()]
+        assert header.split() == ["model", "R2", "classes", "architecture", "data", "owner", "date"]
+        told = f"{victim.mean_r2():.2f} 10 resnet18-half flowers102 laboratory 3 2024-05-01"
+        assert " ".join(first.split()).endswith(f"-v0-{'x' * 20} {told}")
+        assert "no room" not in err
+        _, out, _ = zest("screen", session.signatures["victim_epoch3"], "--store", noted)
+        assert [line.split()[-4:] for line in out.splitlines() if "-v0-" in line] == [
+            ["resnet18-half", "flowers102", "laboratory", "3"]
+        ]
+
+    @pytest.mark.parametrize("columns", [20, 40, 60, 80, 100])
+    def test_numbers_are_never_cut(self, zest, session, noted, monkeypatch, columns):
+        monkeypatch.setenv("COLUMNS", str(columns))
+        r2 = f"{zj.Signature.load(session.signatures['victim']).mean_r2():.2f}"
+        _, out, err = zest("store", "list", noted)
+        assert out.count(f" {r2} ") == 2
+        assert "…" not in out
+        assert columns < 40 or max(map(len, out.splitlines())) <= columns
+        assert ("date" in out) == (columns == 100)
+        assert ("no room for" in err and "date: the terminal has" in err) == (columns < 100)
+        _, out, _ = zest("screen", session.signatures["victim_epoch3"], "--store", noted)
+        near = json.loads(zest("screen", session.signatures["victim_epoch3"], "--store", noted, "--json")[1])["nearest"]
+        for each in near:
+            low, high = each["interval"]
+            assert f"{each['distance']:.4f}" in out
+            assert f"{low:.4f} to {high:.4f}" in out
+
+    def test_names_do_not_command_the_terminal(self, zest, session, here):
+        label = "evil\x1b[2J\x9b31m\nRelated."
+        dataclasses.replace(zj.Signature.load(session.signatures["victim"]), label=label).save("evil.sig")
+        assert zest("store", "add", "s", session.signatures["victim"])[0] == 0
+        shown = "evil\\x1b[2J\\x9b31m\\nRelated."
+        for arguments in (["show", "evil.sig", "--no-picture"], ["screen", "evil.sig", "--store", "s"]):
+            code, out, err = zest(*arguments)
+            assert code == 0
+            assert shown in out
+            assert all(c.isprintable() or c == "\n" for c in out + err)
+        code, out, _ = zest("show", "evil.sig", "--no-picture", "--json")
+        assert json.loads(out)["label"] == label
+        assert "\x9b" not in out
+        code, out, err = zest("store", "add", "s", "evil.sig")
+        assert code == 2
+        assert all(c.isprintable() or c == "\n" for c in out + err)
+
+
 class TestScreen:
+    def test_a_model_of_the_store_is_told_first(self, zest, session, store, here):
+        victim = zj.Signature.load(session.signatures["victim"])
+        code, out, _ = zest("screen", session.signatures["victim"], "--store", store)
+        assert code == 0
+        assert out.startswith("This very signature is in the store as victim: the SHA-256 are equal.")
+        weights = victim.weights + np.float32(0.01)
+        dataclasses.replace(victim, label="mine", weights=weights).save("mine.sig")
+        code, out, _ = zest("screen", "mine.sig", "--store", store)
+        assert out.startswith("A model of the same file is in the store as victim: the SHA-256 of the files are equal.")
+        for i in range(2):
+            weights = np.random.default_rng(i).normal(0, 1, victim.weights.shape).astype(np.float32)
+            dataclasses.replace(victim, label=f"u{i}", weights=weights).save(f"u{i}.sig")
+        known = ["--unrelated", "u0.sig", "u1.sig"]
+        _, out, _ = zest("screen", "mine.sig", "--store", store, *known)
+        assert "by the distance alone: nearest: victim" in out
+        found = json.loads(zest("screen", "mine.sig", "--store", store, *known, "--json")[1])
+        assert found["same"] == {"kind": "file", "names": ["victim"]}
+        assert found["nearest"][0]["relative"] == pytest.approx(found["nearest"][0]["distance"] / found["yardstick"])
+        assert json.loads(zest("screen", session.signatures["victim_epoch3"], "--store", store, "--json")[1])["same"][
+            "names"
+        ] == ["victim_epoch3"]
+
     def test_nearest_first(self, zest, session, store):
         code, out, err = zest("screen", session.signatures["victim"], "--store", store, "--json", "--top", "2")
         assert (code, err) == (0, "")
@@ -199,6 +290,8 @@ class TestScreen:
         rows = list(csv.DictReader(io.StringIO(out)))
         assert [row["name"] for row in rows] == ["victim", "victim_epoch3", "unrelated"]
         assert rows[0]["owner"] == "us"
+        assert float(rows[1]["low"]) < float(rows[1]["distance"]) < float(rows[1]["high"])
+        assert rows[1]["relative"] == "", "there are no unrelated models"
 
     def test_pairs_of_the_store(self, zest, session, store):
         code, out, _ = zest("screen", "--store", store, "--json")
@@ -226,7 +319,16 @@ class TestScreen:
         code, out, err = zest("screen", session.signatures["unrelated"], "--store", "s")
         assert code == 0
         assert "1 model compared" in out
-        assert "nothing tells whether this is near" in err
+        assert "nothing tells whether this is near; name unrelated models with --unrelated" in err
+        victim = zj.Signature.load(session.signatures["victim"])
+        for i in range(3):
+            weights = np.random.default_rng(i).normal(0, 1, victim.weights.shape).astype(np.float32)
+            dataclasses.replace(victim, label=f"u{i}", weights=weights).save(f"u{i}.sig")
+        known = ["--unrelated", "u0.sig", "u1.sig", "u2.sig"]
+        code, out, err = zest("screen", session.signatures["victim_epoch3"], "--store", "s", *known)
+        assert code == 0
+        assert "1 model compared needs 19 unrelated pairs" in out
+        assert "nothing tells" not in err
         code, _, err = zest("screen", "--store", "s")
         assert code == 1
         assert "distances among models need two or more" in err

@@ -18,7 +18,7 @@ from tests.report.making import world
 from zest_jax.report.page import render
 from zest_jax.report.suspect_page import suspect_page
 from zest_jax.report.zoo_page import zoo_page
-from zest_jax.screening import compare_all, investigate
+from zest_jax.screening import Metadata, compare_all, investigate
 
 pytest.importorskip("jinja2")
 webdriver = pytest.importorskip("selenium.webdriver")
@@ -92,6 +92,9 @@ def pages(tmp_path_factory) -> dict[str, str]:
         for name, each in found.items()
         for kind in [name if name in ("text", "audio") else "image"]
     }
+    metadata = Metadata(architecture="resnet18-half", data="flowers102", owner="laboratory 3", date=DAY)
+    near = tuple(each._replace(entry=each.entry._replace(metadata=metadata)) for each in found["image"].nearest)
+    reports["noted"] = suspect_page(found["image"]._replace(nearest=near), name="models.store", made=DAY)
     reports["zoo"] = zoo_page(
         compare_all([suspect, model, *made.models, *made.unrelated]), name="models.store", made=DAY
     )
@@ -179,6 +182,24 @@ def test_wide_tables_scroll_in_their_box(show):
     )
     assert any(scrolls for scrolls, _, _ in boxes)
     assert all(index == 0 and label for _, index, label in boxes), "reached by keyboard, and named"
+
+
+def test_both_models_are_seen_together_on_a_phone(show):
+    seen = show("image", width=400)
+    left, right = seen.execute_script(
+        "const i = [...document.images].find(i => i.alt.startsWith('Reference')).getBoundingClientRect(); return [i.left, i.right]"
+    )
+    assert 0 <= left < right <= 400
+
+
+def test_tables_of_nearest_models_fit_a_common_window(show):
+    seen = show("noted")
+    box = seen.execute_script(
+        "const e = document.querySelector('section[aria-labelledby=nearest] .scroll'); return [e.scrollWidth, e.clientWidth]"
+    )
+    assert box[0] <= box[1]
+    rows = "return [...document.querySelectorAll('.option')].map(e => e.getClientRects().length)"
+    assert set(seen.execute_script(rows)) == {1}
 
 
 def test_page_prints(show):

@@ -10,10 +10,10 @@ from tests.report.making import made_signature, world
 from tests.report.page_reader import DAY, Reader, sections
 from zest_jax.report.mapped import map_nearest
 from zest_jax.report.page import render
-from zest_jax.report.suspect_page import suspect_page
-from zest_jax.report.verdict import same_weights, verdict_of
+from zest_jax.report.suspect_page import pictures_of, suspect_page
+from zest_jax.report.verdict import verdict_of
 from zest_jax.report.zoo_page import zoo_page
-from zest_jax.screening import SearchSettings, Store, compare_all, investigate
+from zest_jax.screening import SearchSettings, Store, compare_all, investigate, same_as
 from zest_jax.screening.layout import entry_of
 
 pytest.importorskip("jinja2")
@@ -83,8 +83,10 @@ def test_equal_and_undefined_models_are_remarked_on(undrawn):
     weights = np.stack([np.zeros(len(one.weights)), -one.weights[:, 0]], axis=1).astype(np.float32)
     empty = dataclasses.replace(made.models[1].select_classes([0, 1]), label="empty", weights=weights)
     found = investigate(one, [made.models[0].select_classes([0]), empty])
-    notes = " ".join(verdict_of(found).notes)
-    assert "The suspect has the very same weights as model-0 (1 class), so it is that model, an exact copy" in notes
+    told = verdict_of(found)
+    notes = " ".join(told.notes)
+    assert (told.headline, told.tone) == ("The very same weights", "related")
+    assert "The suspect has the very same weights as model-0 (1 class), so it is that model" in told.paragraphs[0]
     assert "1 model has no distance, since the classes that match carry no weights: empty." in notes
     page = suspect_page(found, name="s", made=DAY)
     assert sections(page)["distances"].tables == ()
@@ -92,7 +94,9 @@ def test_equal_and_undefined_models_are_remarked_on(undrawn):
     told = sections(page)["distances"]
     assert {row[3] for row in told.tables[0].rows} == {"-"}
     assert told.tables[0].caption == "References drawn above"
-    assert told.notes == ("The distance is 0 but for rounding, so that there are no shares.",)
+    assert told.notes == ("The distance is 0 but for rounding, so that there are no shares, and nothing to draw.",)
+    assert told.pictures == ()
+    assert pictures_of(found, 4, made.probes) == len(list(page.pictures()))
 
 
 def test_only_what_is_the_same_is_called_the_same():
@@ -103,7 +107,7 @@ def test_only_what_is_the_same_is_called_the_same():
     proportional = dataclasses.replace(renamed, weights=3 * model.weights)
     few = dataclasses.replace(renamed.select_classes([0, 2]), class_names=None)
     for suspect, words in (
-        (model, "The suspect's signature is the very one of model-0: their SHA-256 are equal."),
+        (model, "This very signature is among the signatures given as model-0: the SHA-256 are equal."),
         (
             renamed,
             "The suspect has the very same weights as model-0 (3 classes), so it is that model, an exact copy, or one",
@@ -112,10 +116,24 @@ def test_only_what_is_the_same_is_called_the_same():
         (proportional, "both have proportional weights for all 3 matched classes (of 3 and 3)."),
         (few, "both have proportional weights for all 2 matched classes (of 2 and 3)."),
     ):
-        (note,) = same_weights(investigate(suspect, made.models))
-        assert words in note
-        assert ("very same weights" in note) == (suspect in (renamed, turned))
-    assert same_weights(investigate(made.suspect, made.models)) == []
+        found = investigate(suspect, made.models)
+        same = same_as(found)
+        assert words in same.text
+        assert ("very same weights" in same.text) == (suspect in (renamed, turned))
+        told = verdict_of(found)
+        assert (same.text in told.notes) == (suspect in (proportional, few)) == (told.headline == "No verdict")
+    assert same_as(investigate(made.suspect, made.models)) is None
+
+
+def test_a_model_of_the_same_file_is_said_first():
+    made = world()
+    of_file = {**made.suspect.settings, "model": {"file_sha256": "a" * 64}}
+    suspect, model = (dataclasses.replace(each, settings=of_file) for each in (made.suspect, made.models[0]))
+    found = investigate(suspect, [model, *made.models[1:]], unrelated=made.unrelated[:3])
+    told = verdict_of(found)
+    assert (found.judgement.related, told.headline, told.tone) == (None, "A model of the same file", "related")
+    assert "A model of the same file is among the signatures given as model-0" in told.paragraphs[0]
+    assert told.paragraphs[1].startswith("By the distance alone: suspect is ")
 
 
 def test_relative_distances_are_those_to_models_of_as_many_classes(undrawn):
@@ -231,3 +249,7 @@ def test_settings_and_hashes_are_told_and_differences_marked(undrawn, found):
     assert rows["file of the signature (SHA-256)"] == ("≠", "f" * 64, "e" * 64)
     assert rows["signature (SHA-256, as in a store)"][2] == found.nearest[0].entry.digest
     assert rows["solve.ridge"] == ("", "0", "0")
+    page = suspect_page(found, name="models.store", made=DAY, suspect_file="f" * 64)
+    _, asked, *_ = sections(page)["settings"].tables
+    (of_file,) = [row for row in asked.rows if row[0] == "file of the signature (SHA-256)"]
+    assert of_file[1:] == ("", "f" * 64, "-"), "nothing to compare"

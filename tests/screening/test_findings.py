@@ -162,3 +162,18 @@ def test_unrelated_models_that_are_no_yardstick_are_refused_before_the_search(zo
     ):
         with pytest.raises(ValueError, match=message):
             investigate(suspect, zoo, unrelated=unrelated)
+
+
+def test_matching_greedily_is_remarked_on_where_any_pair_would_have_gone_by_name():
+    names = tuple("abcd")
+    plain, others = model("plain", 1), [model(f"other-{i}", 50 + i) for i in range(3)]
+    named = [model(f"named-{i}", 70 + i, class_names=names) for i in range(3)]
+    for suspect, models, unrelated, remark in (
+        (plain, [model("m", 2)], others, None),
+        (plain, [named[0]], others, None),
+        (plain, [model("m", 2)], named[1:], "the suspect has no class names, so all are matched greedily"),
+        (named[0], [model("m", 2)], named[1:], "not all models have the suspect's class names, so all"),
+    ):
+        found = investigate(suspect, models, unrelated=unrelated)
+        assert found.align == "greedy"
+        assert [remark in text for text in found.remarks] == ([] if remark is None else [True])

@@ -149,3 +149,10 @@ def test_bad_arguments(arguments, message):
     values = {"distance": 0.1, "unrelated": [0.3], "compared": 1, "alpha": 0.05} | arguments
     with pytest.raises(ValueError, match=message):
         judge(values["distance"], values["unrelated"], compared=values["compared"], alpha=values["alpha"])
+
+
+def test_one_is_told_as_one():
+    assert judge(0.1, [0.3], compared=1).text.endswith(
+        "of 1 unrelated pair none is as near (a rate of 0 to 0.97, 95%), but 1 model compared needs 19 unrelated pairs to tell "
+        "that from chance: can't tell."
+    )

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from tyro.conf import Positional, arg
 
-from zest_jax.cli.console import note, print_json, result_console
+from zest_jax.cli.console import keep_numbers, note, print_json, result_console
 from zest_jax.cli.distance import ComparisonOptions, number, warn_of_poor_fits
 from zest_jax.cli.files import UsageError, check_model, read_probes
 from zest_jax.cli.options import OFF, Common, ModelOptions, SolveOptions, detected
@@ -98,11 +98,12 @@ class Compare(Common):
         console = result_console()
         table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
         for name in ("model", "classes", "R2", "outputs", "detected"):
-            table.add_column(name, overflow="fold", justify="right" if name in ("classes", "R2") else "left")
+            counts = name in ("classes", "R2")
+            table.add_column(name, overflow="fold", no_wrap=counts, justify="right" if counts else "left")
         for blackbox, s in zip(boxes, (a, b), strict=True):
             found = ", ".join(f"{name} {text}" for name, text in detected(blackbox) if name in _SHOWN)
             table.add_row(s.label, str(s.n_classes), f"{s.mean_r2():.2f}", str(s.settings.get("outputs")), found)
-        console.print(table)
+        console.print(keep_numbers(table))
         console.print(
             f"{self.comparison.metric} distance {number(d)} ({probes.n_references} references, {probes.n_queries:,} queries)"
         )

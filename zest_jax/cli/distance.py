@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from tyro.conf import Positional, arg
 
-from zest_jax.cli.console import note, print_json, result_console
+from zest_jax.cli.console import UNLIMITED, keep_numbers, note, print_json, result_console
 from zest_jax.cli.files import UsageError, read_signature
 from zest_jax.cli.options import OFF, Align, Common, Metric
 
@@ -166,12 +166,14 @@ def distinct_names(signatures: "Sequence[Signature]", paths: Sequence[Path]) -> 
 def print_table(names: list[str], pairs: list[dict[str, Any]], matrix: "np.ndarray", metric: str) -> None:
     """A matrix when it fits the width and there is nothing else to say; otherwise a line per pair, nearest first."""
     console = result_console()
+    # What has no limit is no reason for a wide matrix.
+    width = 80 if console.width == UNLIMITED else console.width
     label = min(24, max(len(name) for name in names))
-    fits = label + 6 + 9 * len(names) <= console.width
+    fits = label + 6 + 9 * len(names) <= width
     if len(names) > 2 and fits and "relative" not in pairs[0]:
         console.print(_matrix_table(names, matrix, metric, label))
     else:
-        console.print(_pairs_table(pairs, metric))
+        console.print(keep_numbers(_pairs_table(pairs, metric)))
 
 
 def _matrix_table(names: list[str], matrix: "np.ndarray", metric: str, label: int) -> Any:

@@ -21,7 +21,10 @@ class UsageError(Exception):
 def kind_of(path: str | Path) -> Kind:
     """Say what a file holds by its content; "other" may be a model, images, or anything."""
     path = Path(path)
-    if not path.is_file():
+    try:
+        if not path.is_file():
+            return "other"
+    except OSError:  # such as a name that is too long for a file
         return "other"
     metadata = safetensors_metadata(path)
     if metadata is not None:
@@ -63,6 +66,7 @@ def read_signature(path: Path) -> "Signature":
     """Load a signature, or say what the file is instead."""
     from zest_jax.signature import Signature
 
+    check_name(path)
     if path.is_dir() and _is_model(path):
         raise UsageError(
             f"{path} is a model, not a signature; sign it first: "
@@ -84,6 +88,15 @@ def read_signature(path: Path) -> "Signature":
             f"{path} is a model, not a signature; sign it first: `zest sign {path} --probes probes.npz -o {path.stem}.sig`"
         )
     return Signature.load(path)
+
+
+def check_name(path: Path) -> None:
+    """Refuse what cannot be the name of a file."""
+    try:
+        path.exists()
+    except OSError as error:
+        shown = str(path) if len(str(path)) <= 60 else f"{str(path)[:60]}..."
+        raise UsageError(f"{shown} cannot be a file ({error.strerror}); name a signature") from error
 
 
 def check_exists(path: Path, remedy: str) -> None:

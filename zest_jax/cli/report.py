@@ -39,7 +39,7 @@ class Report(Common):
     suspect: Positional[
         Annotated[str | None, arg(metavar="SUSPECT.sig", help_behavior_hint="(default: the models of the store)")]
     ] = None
-    """Signature of the suspect, as `zest sign` made it."""
+    """Signature of the suspect, as `zest sign` made it; sign a model first, which `zest screen` does itself."""
 
     output: Annotated[Path, arg(aliases=("-o",), metavar="FILE.html")]
     """Where to write the page; its pictures go to FILE_files beside it."""
@@ -158,7 +158,7 @@ class Report(Common):
         if not isinstance(models, Store):
             files |= _by_digest(models, self.models)
         references = self.references or REFERENCES
-        total = pictures_of(found, references)
+        total = pictures_of(found, references, probes)
         with progress_bar("drawing", total, unit="pictures", show=self.progress) as update:
             page = suspect_page(
                 found,

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from tyro.conf import Positional, arg
 
-from zest_jax.cli.console import note, print_json, result_console
+from zest_jax.cli.console import Column, escaped, note, print_json, print_rows, result_console
 from zest_jax.cli.distance import number, warn_of_poor_fits
 from zest_jax.cli.files import UsageError, check_model, check_output, kind_of, read_probes, read_signature
 from zest_jax.cli.options import OFF, Common, ModelOptions, SolveOptions
-from zest_jax.cli.store import WIDEST_NAME, FilterOptions, as_json
+from zest_jax.cli.store import FilterOptions, as_json, noted_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -123,7 +123,7 @@ class Screen(Common):
 
     def _one(self, suspect: "Signature", store: "Store") -> None:
         from zest_jax import intervals
-        from zest_jax.screening import SearchSettings, investigate
+        from zest_jax.screening import SearchSettings, investigate, same_as
 
         known = read_unrelated(self.unrelated, store)
         wanted = max(1, len(store)) if self.all else self.top
@@ -136,10 +136,15 @@ class Screen(Common):
             from zest_jax.report.mapped import map_nearest
 
             draw(map_nearest(found), self.figure)
+        same = same_as(found)
+        if same is not None and not self.json:
+            # Before any statistics.
+            (note if self.csv else result_console().print)(same.text)
         rows = [
             {
                 **as_json(near.entry),
                 "distance": near.distance,
+                "relative": found.relative(near),
                 "interval": None if near.interval is None else [near.interval.low, near.interval.high],
                 "sketched": near.sketched,
                 "rank": near.rank,
@@ -160,6 +165,7 @@ class Screen(Common):
                     "compared": found.compared,
                     "exact": found.exact,
                     "undefined": found.undefined,
+                    "same": None if same is None else {"kind": same.kind, "names": same.names},
                     "intervals": {"level": intervals.LEVEL, "resamples": intervals.RESAMPLES, "seed": intervals.SEED},
                     "nearest": rows,
                     "unrelated": [as_json(entry) for entry in found.unrelated],
@@ -169,11 +175,15 @@ class Screen(Common):
                 }
             )
         elif self.csv:
-            _print_csv(["rank", "name", "distance", "architecture", "data", "owner", "date", "classes"], rows)
+            for row in rows:
+                row["low"], row["high"] = row["interval"] or (None, None)
+            noted = ("architecture", "data", "owner", "date", "classes")
+            _print_csv(["rank", "name", "distance", "low", "high", "relative", *noted], rows)
         else:
             _print_nearest(found)
         if found.judgement is not None and not self.json:
-            (note if self.csv else result_console().print)(found.judgement.text)
+            by_distance = "by the distance alone: " if same is not None and same.decides else ""
+            (note if self.csv else result_console().print)(by_distance + found.judgement.text)
         warn_of_poor_fits([suspect.label], [suspect])
 
     def _among(self, store: "Store") -> None:
@@ -288,54 +298,41 @@ def draw(mapped: "Mapped", path: Path) -> None:
 
 
 def _print_nearest(found: "Findings") -> None:
-    from rich import box
-    from rich.table import Table
-
-    table: Any = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    table.add_column("", justify="right", no_wrap=True)
-    longest = max(len(near.entry.name) for near in found.nearest)
-    table.add_column("model", overflow="fold", min_width=min(longest, WIDEST_NAME))
-    table.add_column("distance", justify="right", no_wrap=True)
-    table.add_column("95%", justify="right", no_wrap=True)
-    noted_of = [
-        name
-        for name in ("architecture", "data", "owner")
-        if any(getattr(near.entry.metadata, name) for near in found.nearest)
+    noted = noted_of(near.entry for near in found.nearest)
+    columns = [
+        Column("", "number"),
+        Column("model"),
+        Column("distance", "number"),
+        Column("95%", "number"),
+        *(Column(name, "noted") for name in noted),
     ]
-    for name in noted_of:
-        table.add_column(name, overflow="fold")
-    for near in found.nearest:
-        table.add_row(
+    rows = [
+        (
             str(near.rank),
             near.entry.name,
             number(near.distance),
             "-" if near.interval is None else f"{number(near.interval.low)} to {number(near.interval.high)}",
-            *(getattr(near.entry.metadata, name) or "-" for name in noted_of),
+            *(getattr(near.entry.metadata, name) or "-" for name in noted),
         )
-    console = result_console()
-    console.print(table)
+        for near in found.nearest
+    ]
+    print_rows(columns, rows)
     one = found.compared == 1
-    console.print(
-        f"cosine distances from {found.suspect.label}; {found.compared:,} model{'' if one else 's'} compared, "
-        f"{found.exact:,} exactly",
+    result_console().print(
+        f"cosine distances from {escaped(found.suspect.label, keep='')}; {found.compared:,} model{'' if one else 's'} "
+        f"compared, {found.exact:,} exactly",
         soft_wrap=True,
     )
-    if one:
-        note("a single model was compared, so nothing tells whether this is near; add unrelated models to the store")
+    if one and found.yardstick is None:
+        note(
+            "a single model was compared, so nothing tells whether this is near; name unrelated models with --unrelated"
+        )
 
 
 def _print_pairs(found: "Among") -> None:
-    from rich import box
-    from rich.table import Table
-
-    table: Any = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    table.add_column("model", overflow="fold")
-    table.add_column("model", overflow="fold")
-    table.add_column("distance", justify="right", no_wrap=True)
-    for pair in found.pairs:
-        table.add_row(pair.a, pair.b, number(pair.distance))
+    columns = [Column("model"), Column("model"), Column("distance", "number")]
+    print_rows(columns, [(pair.a, pair.b, number(pair.distance)) for pair in found.pairs])
     console = result_console()
-    console.print(table)
     models = len(found.entries)
     among = models * (models - 1) // 2
     console.print(f"cosine distances; nearest of {among:,} pairs among {models:,} models", soft_wrap=True)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from tyro.conf import Positional, arg
 
-from zest_jax.cli.console import note, pairs_of, print_json, result_console, short
+from zest_jax.cli.console import escaped, note, pairs_of, print_json, result_console, short
 from zest_jax.cli.files import UsageError, check_exists, check_output, kind_of, read_probes, read_signature
 from zest_jax.cli.options import OFF, Common
 
@@ -213,7 +213,8 @@ def _print_pairs(path: Path, pairs: dict[str, Any]) -> None:
     table.add_column(overflow="fold")
     table.add_row("file", str(path))
     for name, text in pairs_of(pairs):
-        table.add_row(name, text)
+        # A name with a line break must not look like a row of its own.
+        table.add_row(name, escaped(text, keep=""))
     console = result_console()
     console.print(table)
     console.print()

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from tyro.conf import Positional, arg
 from tyro.constructors import PrimitiveConstructorSpec
 
-from zest_jax.cli.console import note, print_json, result_console
+from zest_jax.cli.console import keep_numbers, note, print_json, result_console
 from zest_jax.cli.files import UsageError, check_model, read_probes
 from zest_jax.cli.options import OFF, Common, ModelOptions, SolveOptions
 from zest_jax.cli.store import NotedOptions
@@ -163,7 +163,7 @@ def _print_failures(found: "SignedAll") -> None:
     table.add_column("error", overflow="fold", ratio=1)
     for each in found.failed:
         table.add_row(each.job.name, each.where or "-", str(each.tries), each.error)
-    result_console().print(table)
+    result_console().print(keep_numbers(table))
 
 
 def _as_json(found: "SignedAll", store: str, jobs: "list[Job]", n_queries: int) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 import dataclasses
 import datetime as dt
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 from urllib.parse import quote
@@ -10,7 +10,7 @@ from urllib.parse import quote
 import tyro
 from tyro.conf import Positional, arg
 
-from zest_jax.cli.console import note, print_json, result_console
+from zest_jax.cli.console import Column, note, print_json, print_rows, result_console
 from zest_jax.cli.files import UsageError, check_exists, read_signature
 from zest_jax.cli.options import OFF, Common, commas
 
@@ -22,9 +22,6 @@ if TYPE_CHECKING:
 StorePath = Annotated[str, arg(metavar="STORE")]
 # What is added at a time: that many signatures, or bytes of files.
 GROUP, GROUP_BYTES = 256, 64 * 2**20
-
-# Names up to this long are not folded; what else is known of a model makes room.
-WIDEST_NAME = 32
 
 _ANY = arg(metavar="NAME ...", help_behavior_hint="(default: any)")
 _DATE = commas("YYYY-MM-DD", dt.date.fromisoformat, default="any")
@@ -242,6 +239,8 @@ class Export(Common):
         store = Store.open(self.store, version=self.version)
         names = list(self.models) or [entry.name for entry in store.entries(self.where.filter())]
         if not names:
+            if self.where == FilterOptions():
+                raise UsageError(f"{self.store} holds no models; nothing to export")
             raise UsageError(f"no model of {self.store} meets the filter ({self.where.filter()}); nothing to export")
         self.output.mkdir(parents=True, exist_ok=True)
         written = 0
@@ -270,8 +269,9 @@ class Export(Common):
 class Verify(Common):
     """Read every model of a store and check it; exit code 1 if anything is damaged.
 
-    Signatures are checked against their SHA-256, and sketches, names, classes, R2 and versions against the signatures.
-    Architecture, data set, owner and dates are under no checksum.
+    Signatures are checked against their SHA-256; sketches, names, classes, R2 and versions against the signatures;
+    architecture, data set, owner and dates against a SHA-256 of their own. That finds damage, not a forger who computes them
+    anew.
     """
 
     store: Positional[StorePath]
@@ -298,13 +298,14 @@ class Verify(Common):
                 result_console().print(f"{each.name or '(unknown)'}: {each.text}", soft_wrap=True)
         if problems:
             concerned = len({each.name for each in problems})
+            verb = "is" if concerned == 1 else "are"
             raise StoreError(
-                f"{concerned} of the models of {self.store} are damaged; what an older version of the store (`--version`) or "
+                f"{concerned} of the models of {self.store} {verb} damaged; what an older version of the store (`--version`) or "
                 "a backup still has can be exported, removed and added again"
             )
         note(
             f"{self.store}: the signatures of all {len(store)} models are as they were added, and sketches, names, classes, R2 "
-            f"and versions agree with them (version {store.version}); architecture, data, owner and dates are under no checksum"
+            f"and versions agree with them; architecture, data, owner and dates are as noted (version {store.version})"
         )
 
 
@@ -356,27 +357,30 @@ def as_json(entry: "Entry") -> dict[str, Any]:
 
 def print_entries(entries: "list[Entry]") -> None:
     """One line per model."""
-    from rich import box
-    from rich.table import Table
-
-    table: Any = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    longest = max((len(entry.name) for entry in entries), default=1)
-    table.add_column("model", overflow="fold", min_width=min(longest, WIDEST_NAME))
-    noted_of = [name for name in ("architecture", "data", "owner") if any(getattr(e.metadata, name) for e in entries)]
-    for name in noted_of:
-        table.add_column(name, overflow="fold")
-    table.add_column("date", no_wrap=True)
-    table.add_column("classes", justify="right", no_wrap=True)
-    table.add_column("R2", justify="right", no_wrap=True)
-    for entry in entries:
-        table.add_row(
+    noted = noted_of(entries)
+    dated = ["date"] if any(entry.metadata.date for entry in entries) else []
+    columns = [
+        Column("model"),
+        Column("R2", "number"),
+        Column("classes", "number"),
+        *(Column(name, "noted") for name in (*noted, *dated)),
+    ]
+    rows = [
+        (
             entry.name,
-            *(getattr(entry.metadata, name) or "-" for name in noted_of),
-            str(entry.metadata.date or "-"),
-            str(entry.classes),
             "-" if entry.r2 is None else f"{entry.r2:.2f}",
+            str(entry.classes),
+            *(str(getattr(entry.metadata, name) or "-") for name in (*noted, *dated)),
         )
-    result_console().print(table)
+        for entry in entries
+    ]
+    print_rows(columns, rows)
+
+
+def noted_of(entries: "Iterable[Entry]") -> list[str]:
+    """What is noted of at least one of the models, but for the date."""
+    found = list(entries)
+    return [name for name in ("architecture", "data", "owner") if any(getattr(e.metadata, name) for e in found)]
 
 
 def _groups(paths: tuple[Path, ...]) -> Iterator[list[Path]]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import tyro
 from tyro.conf import Positional, arg
 
-from zest_jax.cli.console import note, print_json, result_console
+from zest_jax.cli.console import keep_numbers, note, print_json, result_console
 from zest_jax.cli.files import UsageError, check_exists
 from zest_jax.cli.options import OFF, Common
 
@@ -97,4 +97,4 @@ def print_index(index: "list[IndexEntry]") -> None:
         accuracy = "-" if entry.accuracy is None else f"{entry.accuracy:.2%}"
         parents = " + ".join(entry.parents) or "-"
         table.add_row(entry.name, entry.kind, parents, accuracy, str(len(entry.epochs)) if entry.epochs else "-")
-    result_console().print(table)
+    result_console().print(keep_numbers(table))

@@ -7,6 +7,7 @@ import numpy as np
 from jaxtyping import Float
 from matplotlib.figure import Figure
 
+from zest_jax.distances import EQUAL
 from zest_jax.evidence import ReferenceDistances
 from zest_jax.report.drawing import DPI, PAGE, write_figure
 from zest_jax.report.page import Column, Picture, Section, Table, png_of
@@ -68,6 +69,11 @@ def reference_figure(
     return figure
 
 
+def has_chart(apart: ReferenceDistances, whole: float) -> bool:
+    """Whether there is anything to draw: of a distance that is 0 but for rounding the bars would show the rounding."""
+    return whole >= EQUAL and not bool(np.isnan(apart.distances).all())
+
+
 def distances_section(
     suspect: Signature, model: Signature, apart: ReferenceDistances, whole: float, shown: Sequence[int]
 ) -> Section:
@@ -82,7 +88,7 @@ def distances_section(
     heading, total = "Where the distance comes from", len(apart.distances)
     known = ~np.isnan(apart.distances)
     pictures, notes = (), []
-    if known.any():
+    if has_chart(apart, whole):
         picture = Picture(
             name="distances-by-reference",
             png=png_of(reference_figure(apart.distances, whole, shown=[i for i in shown if known[i]])),
@@ -91,7 +97,7 @@ def distances_section(
             "made from the other is near at nearly all of them.",
         )
         pictures = (picture,)
-    else:
+    elif not known.any():
         notes.append("At no reference do both models have weights, so that there is no distance there to be drawn.")
     shared = not np.isnan(apart.shares).all()
     order = apart.shares.argsort(kind="stable")[::-1] if shared else []
@@ -122,7 +128,7 @@ def distances_section(
     notes.append(
         f"Shares of all {total} references add up to 100%; a reference with large weights adds more than one with small ones."
         if shared
-        else "The distance is 0 but for rounding, so that there are no shares."
+        else "The distance is 0 but for rounding, so that there are no shares, and nothing to draw."
     )
     return Section(
         name="distances", heading=heading, pictures=pictures, tables=(table,) if rows else (), notes=tuple(notes)

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from matplotlib.backend_bases import FigureCanvasBase
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
@@ -33,6 +32,8 @@ DIVERGING = "RdBu"
 NARROW_TITLE = 24
 WIDE_TITLE = 90
 CAPTION = 100
+# Sharp at any size or without loss; others are for photographs.
+FORMATS = ("png", "pdf", "svg")
 # Pixels, characters, samples or cells of a reference that is drawn.
 MOST_ELEMENTS = 2**23
 
@@ -134,7 +135,8 @@ def draw_weight_bar(figure: Figure, shown: ScalarMappable, caption: str, **place
     if "ax" in place:
         place = {"shrink": 0.55, "aspect": 45, "pad": 0.03, **place}
     bar = figure.colorbar(shown, orientation="horizontal", extend="both", **place)
-    bar.set_label(textwrap.fill(caption, CAPTION), fontsize=10, parse_math=False)
+    broken = caption if "\n" in caption else textwrap.fill(caption, CAPTION)
+    bar.set_label(broken, fontsize=10, parse_math=False)
     bar.ax.tick_params(labelsize=9)
 
 
@@ -159,9 +161,8 @@ def format_of(path: str | os.PathLike[str]) -> str:
     'png'
     """
     ending = os.path.splitext(os.fspath(path))[1].lstrip(".").lower()
-    known = FigureCanvasBase.get_supported_filetypes()
-    if ending not in known:
+    if ending not in FORMATS:
         raise ValueError(
-            f"{os.fspath(path)} does not end in a format that can be drawn; choose one of {', '.join(sorted(known))}"
+            f"{os.fspath(path)} does not end in a format that can be drawn; choose one of {', '.join(FORMATS)}"
         )
     return ending

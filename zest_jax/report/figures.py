@@ -9,7 +9,7 @@ from jaxtyping import Float, Integer, Num
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
-from zest_jax.report.drawing import DPI, NARROW_TITLE, WeightedReference, write_figure
+from zest_jax.report.drawing import DPI, MOST_COLUMNS, NARROW_TITLE, WeightedReference, write_figure
 from zest_jax.report.photographs import checked_photograph, weighted_photograph
 from zest_jax.report.sounds import checked_sound, weighted_sound
 from zest_jax.report.texts import checked_text, weighted_text
@@ -74,6 +74,7 @@ def signature_figure(
     class_index: int | Sequence[int] | None = None,
     class_names: Sequence[str] | None = None,
     distances: Sequence[float | None] | None = None,
+    most_columns: int = MOST_COLUMNS,
     path: str | os.PathLike[str] | None = None,
 ) -> Figure:
     """Draw one reference, an image, a text or a sound, and each model's weights over its segments for one class.
@@ -96,7 +97,8 @@ def signature_figure(
             weights add up highest for: its answer to the whole reference, as the linear fit sees it.
         class_names: names of the first model's outputs, where its signature does not know them.
         distances: of each model to the first, written over its panel; None leaves one out.
-        path: where to write the picture as well; the ending decides the format (.png, .pdf, .svg, ...).
+        most_columns: panels of an image side by side, at most.
+        path: where to write the picture as well; the ending decides the format (.png, .pdf or .svg).
 
     Raises:
         ValueError: there is no signature or nothing to draw, the parts do not fit, or the format is unknown.
@@ -143,7 +145,7 @@ def signature_figure(
         figure = weighted_sound(sound, labels, weighted(labels, "time window" if labels.ndim == 1 else "cell"))
     else:
         image, labels = checked_photograph(drawn.content, drawn.segments)
-        figure = weighted_photograph(image, labels, weighted(labels, "super-pixel"))
+        figure = weighted_photograph(image, labels, weighted(labels, "super-pixel"), most_columns)
     if path is not None:
         write_figure(figure, path)
     return figure

@@ -11,6 +11,7 @@ import functools
 import importlib.resources
 import io
 import os
+import re
 import struct
 from collections.abc import Iterator
 from pathlib import Path
@@ -195,5 +196,15 @@ def _template() -> Any:
         keep_trailing_newline=True,
         finalize=lambda value: printable(value) if type(value) is str else value,
     )
+    environment.filters["options"] = _with_whole_options
     source = importlib.resources.files("zest_jax.report").joinpath("page.html.jinja").read_text(encoding="utf-8")
     return environment.from_string(source)
+
+
+def _with_whole_options(text: str) -> Any:
+    """A text, escaped, whose options are not broken after their hyphens."""
+    from markupsafe import Markup, escape
+
+    return Markup(
+        re.sub(r"--[a-z]{1,20}(-[a-z]{1,20}){0,3}", r'<span class="option">\g<0></span>', str(escape(printable(text))))
+    )

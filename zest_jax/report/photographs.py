@@ -1,6 +1,7 @@
 """Draw photographs: their super-pixels, and every model's weights over them."""
 
 import math
+import textwrap
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,9 +11,11 @@ from matplotlib.figure import Figure
 from skimage.segmentation import mark_boundaries
 
 from zest_jax.report.drawing import (
+    CAPTION,
     DIVERGING,
     DPI,
     LINE,
+    MOST_COLUMNS,
     NARROW_TITLE,
     PANEL,
     WeightedReference,
@@ -82,16 +85,19 @@ def outlined(image: Float[np.ndarray, "H W 3"], segments: Integer[np.ndarray, "H
 
 
 def weighted_photograph(
-    image: Float[np.ndarray, "H W 3"], segments: Int[np.ndarray, "H W"], weighted: WeightedReference
+    image: Float[np.ndarray, "H W 3"],
+    segments: Int[np.ndarray, "H W"],
+    weighted: WeightedReference,
+    most_columns: int = MOST_COLUMNS,
 ) -> Figure:
     """Draw a photograph, its super-pixels, and each model's weights as colours over the photograph in grey."""
     n_panels = len(weighted.weights) + 2
-    rows, columns = grid_shape(n_panels)
+    rows, columns = grid_shape(n_panels, most_columns)
     titles = [weighted.title(i, NARROW_TITLE) for i in range(len(weighted.weights))]
     title_height = LINE * (1 + max(title.count("\n") for title in titles)) + 0.2
     height = rows * (PANEL * image.shape[0] / image.shape[1] + title_height) + 0.75
     figure = Figure(figsize=(PANEL * columns, height), dpi=DPI, layout="constrained")
-    panels = _photo_panels(figure, n_panels)
+    panels = _photo_panels(figure, n_panels, most_columns)
     _draw_photo(panels[0], image, f"reference {weighted.index}")
     _draw_photo(panels[1], outlined(image, segments), counted(int(segments.max()) + 1, "super-pixel"))
     grey = image.mean(axis=-1)
@@ -102,7 +108,8 @@ def weighted_photograph(
         shown.set_clim(-weighted.limit, weighted.limit)
         panel.set_title(title, fontsize=10, parse_math=False)
     assert shown is not None
-    draw_weight_bar(figure, shown, weighted.caption, ax=panels)
+    letters = CAPTION if columns > 2 else CAPTION // 2
+    draw_weight_bar(figure, shown, textwrap.fill(weighted.caption, letters), ax=panels)
     return figure
 
 
@@ -118,9 +125,9 @@ def probed_photographs(probes: "ProbeSet", shown: range) -> Figure:
     return figure
 
 
-def _photo_panels(figure: Figure, panels: int) -> list[Axes]:
+def _photo_panels(figure: Figure, panels: int, most_columns: int = MOST_COLUMNS) -> list[Axes]:
     """Lay out panels without axes in a grid, row by row; returns all places of the grid, the empty ones last."""
-    rows, columns = grid_shape(panels)
+    rows, columns = grid_shape(panels, most_columns)
     every: list[Axes] = list(figure.subplots(rows, columns, squeeze=False).flat)
     for panel in every[:panels]:
         # Not `set_axis_off`: with it the layout forgets the titles.

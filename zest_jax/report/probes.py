@@ -25,7 +25,7 @@ def probes_figure(probes: "ProbeSet", *, first: int = 0, path: str | os.PathLike
     Args:
         probes: what `image_probes`, `text_probes`, `audio_probes` or `ProbeSet.load` returned.
         first: the reference to begin with, from 0.
-        path: where to write the picture as well; the ending decides the format (.png, .pdf, .svg, ...).
+        path: where to write the picture as well; the ending decides the format (.png, .pdf or .svg).
 
     Raises:
         ValueError: there is no reference `first`, or the format is unknown.

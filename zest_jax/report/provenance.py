@@ -20,6 +20,7 @@ WAYS = {
     "names": "by name",
     "greedy": "by their weights: the nearest classes first (greedy)",
 }
+FILE = "file of the signature (SHA-256)"
 HOW_TO_READ = (
     (
         "A distance of 0 means that two models explain their answers in the same way at every reference. Models trained apart "
@@ -143,16 +144,20 @@ def _side_by_side(found: Findings, suspect_file: str | None, files: Mapping[str,
             Column(name=f"{suspect.label} (suspect)", kind="code"),
             Column(name=f"{model.label} (nearest)", kind="code"),
         ),
-        rows=tuple(
-            (key, "" if told[0].get(key) == told[1].get(key) else "≠", *(each.get(key, "-") for each in told))
-            for key in keys
-        ),
+        rows=tuple((key, "≠" if _differs(key, told) else "", *(each.get(key, "-") for each in told)) for key in keys),
     )
+
+
+def _differs(key: str, told: Sequence[Mapping[str, str]]) -> bool:
+    """Whether a setting is to be marked; not every signature comes from a file."""
+    if key == FILE and not all(key in each for each in told):
+        return False
+    return told[0].get(key) != told[1].get(key)
 
 
 def _told(signature: Signature, entry: Entry, file: str | None) -> dict[str, str]:
     return {
-        **({} if file is None else {"file of the signature (SHA-256)": file}),
+        **({} if file is None else {FILE: file}),
         "signature (SHA-256, as in a store)": entry.digest,
         "signed by": f"zest_jax {signature.version}",
         "classes": str(signature.n_classes),

@@ -20,6 +20,8 @@ if TYPE_CHECKING:  # probe sets need JAX, whose import takes a second
 NOUNS: dict[str, str] = {"image": "photograph", "text": "text", "audio": "sound"}
 # Letters of a name over a panel, and of a class.
 LONGEST_NAME, LONGEST_CLASS = 60, 40
+# Panels of a photograph side by side: two above two are seen together on a phone.
+COLUMNS = 2
 
 
 class Content(NamedTuple):
@@ -142,6 +144,7 @@ def reference_part(
             class_index=[chosen.a, chosen.b],
             class_names=[name] * a.n_classes,
             distances=[None, None if np.isnan(local) else local],
+            most_columns=COLUMNS,
         )
         png = png_of(figure)
     except ValueError as error:

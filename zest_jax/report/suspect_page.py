@@ -5,18 +5,23 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from zest_jax.evidence import reference_distances
-from zest_jax.report.contributions import distances_section
+from zest_jax.report.contributions import distances_section, has_chart
 from zest_jax.report.mapped import map_nearest, map_sections
 from zest_jax.report.page import Column, Page, Section, Table
 from zest_jax.report.provenance import HOW_TO_READ, metadata_columns, suspect_settings
 from zest_jax.report.references import choose, reference_part
 from zest_jax.report.verdict import interval_of, verdict_of
-from zest_jax.screening import Findings, Near
+from zest_jax.screening import Findings
 from zest_jax.signature import POOR_R2, Signature
 from zest_jax.wording import counted, decimals
 
 if TYPE_CHECKING:  # probe sets need JAX, whose import takes a second
     from zest_jax.probes import ProbeSet
+
+CLASS_DRAWN = (
+    "The class drawn is that of the linear fit, not the model's own answer: of the classes that are matched, the one whose "
+    "weights add up highest for the suspect at that reference. The model itself may answer otherwise."
+)
 
 
 def suspect_page(
@@ -40,7 +45,7 @@ def suspect_page(
         references: how many are drawn, at least 1.
         suspect_file: SHA-256 of the file that the suspect's signature was read from.
         files: the same of the models that came from files, by `Entry.digest`.
-        progress: called with the number of pictures drawn, of `pictures_of(found, references)`.
+        progress: called with the number of pictures drawn, of `pictures_of(found, references, probes)`.
 
     Raises:
         ValueError: `references` is below 1.
@@ -70,12 +75,12 @@ def suspect_page(
         name="references",
         heading="References, seen by both models",
         warnings=shown.warnings,
-        paragraphs=(shown.choice,),
+        paragraphs=(shown.choice, *((CLASS_DRAWN,) if parts else ())),
         parts=tuple(parts),
     )
     drawn = [each.reference for each in shown.references]
     distances = distances_section(suspect, model, apart, found.nearest[0].distance, drawn)
-    step(1)
+    step(len(distances.pictures))
     return Page(
         title=f"Is {suspect.label} made from one of these models?",
         subtitle=f"Model reuse report: {suspect.label} compared with {counted(found.compared, 'model')} of {name}",
@@ -93,24 +98,26 @@ def suspect_page(
     )
 
 
-def pictures_of(found: Findings, references: int) -> int:
-    """How many pictures `suspect_page` draws, about."""
-    return 3 + min(references, len(found.suspect.segment_counts))
+def pictures_of(found: Findings, references: int, probes: "ProbeSet | None" = None) -> int:
+    """How many pictures `suspect_page` draws, if none of them is damaged."""
+    suspect, model = found.suspect, found.signatures[0]
+    apart = reference_distances(suspect, model, found.alignments[0])
+    chart = has_chart(apart, found.nearest[0].distance)
+    return 2 + len(choose(suspect, model, apart, probes, references).references) + chart
 
 
 def _nearest_section(found: Findings) -> Section:
     entries = [near.entry for near in found.nearest]
     noted, cells = metadata_columns(entries)
-    # A yardstick is one for models of as many classes as the unrelated ones, which are the suspect's.
-    relative = found.yardstick if found.judgement is not None else None
-    numbers = ["Distance", "95% interval", *(["Relative"] if relative else [])]
+    relative = [found.relative(near) for near in found.nearest]
+    judged = found.judgement is not None
+    numbers = ["Distance", "95% interval", *(["Relative"] if judged else []), "R²"]
     columns = (
         Column(name="Rank", kind="number"),
         Column(name="Model"),
         *(Column(name=each, kind="number") for each in numbers),
         *noted,
         Column(name="Classes", kind="number"),
-        Column(name="R²", kind="number"),
     )
     rows = [
         (
@@ -118,21 +125,17 @@ def _nearest_section(found: Findings) -> Section:
             near.entry.name,
             decimals(near.distance),
             interval_of(near),
-            *([_relative(near, relative, found.suspect)] if relative else []),
+            *([decimals(value, 2)] if judged else []),
+            decimals(near.entry.r2, 2),
             *texts,
             str(near.entry.classes),
-            decimals(near.entry.r2, 2),
         )
-        for near, texts in zip(found.nearest, cells, strict=True)
+        for near, value, texts in zip(found.nearest, relative, cells, strict=True)
     ]
     caption = f"The {counted(len(rows), 'model')} nearest to {found.suspect.label}, of {found.compared:,} compared"
     table = Table(caption=caption, columns=columns, rows=tuple(rows), heading=1)
     note = "The interval tells where a distance lies over the choice of references (bootstrap)."
     return Section(name="nearest", heading="Nearest models", tables=(table,), notes=(note,))
-
-
-def _relative(near: Near, yardstick: float, suspect: Signature) -> str:
-    return f"{near.distance / yardstick:.2f}" if near.entry.classes == suspect.n_classes else "-"
 
 
 def _fit_section(signatures: Sequence[Signature], names: Sequence[str]) -> Section:

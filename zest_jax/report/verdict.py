@@ -1,11 +1,14 @@
 """The verdict on a suspect in plain words, or why there is none."""
 
-import numpy as np
-
-from zest_jax.distances import EQUAL
 from zest_jax.report.page import Headline
-from zest_jax.screening import Findings, Near
+from zest_jax.screening import Findings, Near, same_as
 from zest_jax.wording import counted, decimals, sentence
+
+SAME = {
+    "signature": "The very same signature",
+    "file": "A model of the same file",
+    "weights": "The very same weights",
+}
 
 
 def verdict_of(found: Findings) -> Headline:
@@ -17,7 +20,13 @@ def verdict_of(found: Findings) -> Headline:
         ("95% interval of the distance", interval_of(nearest)),
         ("Models compared", compared_of(found)),
     ]
-    notes = [*same_weights(found), *map(sentence, found.remarks)]
+    same = same_as(found)
+    first, by_distance = [], ""
+    notes = [*map(sentence, found.remarks)]
+    if same is not None and same.decides:
+        first, by_distance = [f"{same.text} That needs no statistics."], "By the distance alone: "
+    elif same is not None:
+        notes.insert(0, same.text)
     if judged is None:
         assert found.no_judgement is not None
         reason = f"There is no verdict: {found.no_judgement}."
@@ -27,7 +36,11 @@ def verdict_of(found: Findings) -> Headline:
             else "Name unrelated models with as many classes as the nearest one, and a suspect of that kind, to get one."
         )
         return Headline(
-            tone="none", headline="No verdict", paragraphs=(reason, remedy), facts=tuple(facts), notes=tuple(notes)
+            tone="related" if first else "none",
+            headline=SAME[same.kind] if same is not None and first else "No verdict",
+            paragraphs=(*first, reason, remedy),
+            facts=tuple(facts),
+            notes=tuple(notes),
         )
     pairs = counted(judged.unrelated, "unrelated pair")
     as_near = "None" if not judged.nearer else f"{judged.nearer:,}"
@@ -55,30 +68,15 @@ def verdict_of(found: Findings) -> Headline:
         ),
         ("Unrelated models", f"{len(found.unrelated):,}, listed under “Settings and hashes”"),
     ]
+    if same is not None and first:
+        headline, tone = SAME[same.kind], "related"
     return Headline(
         tone=tone,
         headline=headline,
-        paragraphs=(f"{plain} {meaning}",),
+        paragraphs=(*first, f"{by_distance}{plain} {meaning}"),
         facts=tuple(facts),
         notes=(f"In full: {judged.text}", *notes),
     )
-
-
-def same_weights(found: Findings) -> list[str]:
-    """What a distance of 0 to the nearest model means; a cosine does not see by which factor weights differ."""
-    nearest, suspect = found.nearest[0], found.suspect
-    name = nearest.entry.name
-    if found.entry.digest == nearest.entry.digest:
-        return [f"The suspect's signature is the very one of {name}: their SHA-256 are equal."]
-    if nearest.distance >= EQUAL:
-        return []
-    model, matched = found.signatures[0], found.alignments[0]
-    k, n, m = len(matched.a_classes), suspect.n_classes, model.n_classes
-    if k == n == m and np.array_equal(suspect.weights[:, matched.a_classes], model.weights[:, matched.b_classes]):
-        same = f"The suspect has the very same weights as {name} ({counted(n, 'class', 'classes')})"
-        return [f"{same}, so it is that model, an exact copy, or one that answers the same."]
-    classes = f"{counted(k, 'matched class', 'matched classes')} (of {n:,} and {m:,})"
-    return [f"The distance to {name} is 0 but for rounding: both have proportional weights for all {classes}."]
 
 
 def compared_of(found: Findings) -> str:

@@ -24,6 +24,7 @@ from zest_jax.screening.judging import (
     one_alignment,
     unrelated_distances,
 )
+from zest_jax.screening.sameness import Same, same_as
 from zest_jax.screening.search import Hit, Screening, SearchSettings, distance_table, distances_from, screen
 from zest_jax.screening.sketch import SketchSettings
 from zest_jax.screening.store import Added, Removed, Store, StoreVersion
@@ -46,6 +47,7 @@ __all__ = [
     "Pair",
     "Problem",
     "Removed",
+    "Same",
     "Screening",
     "SearchSettings",
     "SketchSettings",
@@ -68,6 +70,7 @@ __all__ = [
     "one_alignment",
     "pair_distances",
     "pruned",
+    "same_as",
     "screen",
     "unrelated_distances",
     "usual_threshold",

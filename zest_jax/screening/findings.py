@@ -3,7 +3,7 @@
 The models are a store, or a few signatures that are at hand.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import zip_longest
 from typing import NamedTuple
 
@@ -100,6 +100,15 @@ class Findings(NamedTuple):
     yardstick: float | None
     remarks: tuple[str, ...]
 
+    def relative(self, near: Near) -> float | None:
+        """Relative distance of one of the nearest models; None without a verdict, and for one with another number of classes.
+
+        The yardstick is one for models of as many classes as the unrelated ones, which are the suspect's.
+        """
+        if self.judgement is None or self.yardstick is None or near.entry.classes != self.suspect.n_classes:
+            return None
+        return near.distance / self.yardstick
+
 
 class Pair(NamedTuple):
     """Two models and their distance."""
@@ -177,10 +186,11 @@ def investigate(
         check_unrelated(unrelated, suspect)
         names = {entry.class_names for entry in entries_among(models, where)}
         align = common_alignment(suspect, unrelated, names, align=align)
-        if align != settings.align:
-            remarks.append(
-                "not all models have the suspect's class names, so all are matched greedily: else no verdict would be fair"
-            )
+        if align != settings.align and _some_go_by_name(suspect, unrelated, names):
+            whose = "not all models have the suspect's class names"
+            if suspect.class_names is None:
+                whose = "the suspect has no class names"
+            remarks.append(f"{whose}, so all are matched greedily: else no verdict would be fair")
     settings = SearchSettings(top=settings.top, candidates=settings.candidates, align=align)
     if isinstance(models, Store):
         found = screen(suspect, models, where=where, settings=settings)
@@ -356,6 +366,18 @@ def _compared(suspect: Signature, models: Sequence[Signature], where: Filter, se
         )
     hits = sorted(hits, key=lambda hit: (hit.distance, hit.entry.name))[: settings.top]
     return Screening(tuple(hits), len(entries), len(entries), undefined)
+
+
+def _some_go_by_name(
+    suspect: Signature, unrelated: Sequence[Signature], compared: Iterable[tuple[str, ...] | None]
+) -> bool:
+    """Whether any pair of a verdict would be matched by name: of the unrelated models, or of the suspect with any."""
+    named = [tuple(sorted(each.class_names)) for each in unrelated if each.class_names is not None]
+    if suspect.class_names is not None:
+        others = {*named, *(tuple(sorted(names)) for names in compared if names is not None)}
+        if tuple(sorted(suspect.class_names)) in others:
+            return True
+    return len(set(named)) < len(named)
 
 
 def _judged(

@@ -13,6 +13,7 @@ from zest_jax.screening.exact import distances_among, distances_to
 from zest_jax.screening.families import pair_distances
 from zest_jax.screening.search import SearchAlign
 from zest_jax.signature import Signature
+from zest_jax.wording import counted
 
 LEVEL = 0.95
 ALPHA = 0.05
@@ -88,8 +89,9 @@ def judge(
     interval = rate_interval(nearer, n)
     p_value = min(1.0, compared * (nearer + 1) / (n + 1))
     needed = int(np.ceil(compared / alpha)) - 1
-    models = f"{compared:,} model{'' if compared == 1 else 's'} compared"
-    start = f"nearest: {name}, relative distance {relative:.2f}; of {n:,} unrelated pairs {nearer or 'none'}"
+    models = f"{counted(compared, 'model')} compared"
+    pairs = counted(n, "unrelated pair")
+    start = f"nearest: {name}, relative distance {relative:.2f}; of {pairs} {nearer or 'none'}"
     start += (
         f" {'are' if nearer > 1 else 'is'} as near (a rate of {interval.low:.2g} to {interval.high:.2g}, {LEVEL:.0%})"
     )
@@ -100,7 +102,8 @@ def judge(
         related, end = False, f"{chance}, no sign of a relation."
     elif n < needed:
         related = None
-        end = f", but {models} need {needed:,} unrelated pairs to tell that from chance: can't tell."
+        need = "needs" if compared == 1 else "need"
+        end = f", but {models} {need} {needed:,} unrelated pairs to tell that from chance: can't tell."
     else:
         related, end = None, f"{chance}; more unrelated pairs are needed: can't tell."
     return Judgement(relative, nearer, n, nearer / n, interval, p_value, alpha, related, start + end)

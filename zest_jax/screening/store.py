@@ -362,7 +362,8 @@ class Store:
             for name, row in zip(batch["name"].to_pylist(), batch["_rowid"].to_pylist(), strict=True)
         }
         if missing := [name for name in names if name not in found]:
-            shown = ", ".join(missing[:5]) + (", ..." if len(missing) > 5 else "")
+            short = [name if len(name) <= 60 else f"{name[:60]}..." for name in missing[:5]]
+            shown = ", ".join(short) + (", ..." if len(missing) > 5 else "")
             raise ValueError(
                 f"{self.uri} has no model named {shown} in version {self.version}; `zest store list` shows all"
             )

@@ -1,0 +1,69 @@
+"""Whether a suspect is one of the models themselves: that needs no statistics."""
+
+from typing import Literal, NamedTuple
+
+import numpy as np
+
+from zest_jax.distances import EQUAL
+from zest_jax.screening.findings import Findings
+from zest_jax.screening.store import Store
+from zest_jax.signature import Signature
+from zest_jax.wording import counted, listed
+
+
+class Same(NamedTuple):
+    """In what a suspect and one or more of its nearest models are the same.
+
+    Attributes:
+        kind: the signature; the file of the model; the weights, but for the order of classes; or, of the classes that were
+            matched, the weights but for a factor, which alone does not tell that the models are the same.
+        names: of the models.
+        text: the same in words.
+    """
+
+    kind: Literal["signature", "file", "weights", "proportional"]
+    names: tuple[str, ...]
+    text: str
+
+    @property
+    def decides(self) -> bool:
+        """Whether nothing else is needed to tell that the suspect is that model or answers the same."""
+        return self.kind != "proportional"
+
+
+def same_as(found: Findings) -> Same | None:
+    """The nearest models that are the suspect itself, or None; what a cosine distance of 0 means, which sees no factor."""
+    where = "in the store" if isinstance(found.models, Store) else "among the signatures given"
+    names = [near.entry.name for near in found.nearest if near.entry.digest == found.entry.digest]
+    if names:
+        return Same(
+            "signature",
+            tuple(names),
+            f"This very signature is {where} as {listed(names, 5)}: the SHA-256 are equal.",
+        )
+    file = _file(found.suspect)
+    names = [each.label for each in found.signatures if file is not None and _file(each) == file]
+    if names:
+        return Same(
+            "file",
+            tuple(names),
+            f"A model of the same file is {where} as {listed(names, 5)}: the SHA-256 of the files are equal.",
+        )
+    suspect, name = found.suspect, found.nearest[0].entry.name
+    if found.nearest[0].distance >= EQUAL:
+        return None
+    model, matched = found.signatures[0], found.alignments[0]
+    k, n, m = len(matched.a_classes), suspect.n_classes, model.n_classes
+    if k == n == m and np.array_equal(suspect.weights[:, matched.a_classes], model.weights[:, matched.b_classes]):
+        same = f"The suspect has the very same weights as {name} ({counted(n, 'class', 'classes')})"
+        return Same("weights", (name,), f"{same}, so it is that model, an exact copy, or one that answers the same.")
+    classes = f"{counted(k, 'matched class', 'matched classes')} (of {n:,} and {m:,})"
+    text = f"The distance to {name} is 0 but for rounding: both have proportional weights for all {classes}."
+    return Same("proportional", (name,), text)
+
+
+def _file(signature: Signature) -> str | None:
+    """SHA-256 of the model's file, or of its weights, where it was signed from one."""
+    model = signature.settings.get("model")
+    found = model.get("file_sha256") if isinstance(model, dict) else None
+    return found if isinstance(found, str) else None
