@@ -110,10 +110,10 @@ def _ray() -> str:
     if not path.exists():
         return ""
     ratios = json.loads(path.read_text(encoding="utf-8"))["ratios"]
+    loop, started, processes = (ratios[name] for name in ("ray / loop", "ray / loop, with start-up", "ray / processes"))
     return (
-        f"* Ray on two local nodes takes {ratios['ray / loop']:.2f} times as long as a plain loop over the same models, "
-        f"{ratios['ray / loop, with start-up']:.2f} with its\n  start, and {ratios['ray / processes']:.2f} times as long as two plain "
-        "processes side by side (`benchmarks/results/speed/sign_all`).\n"
+        f"* Ray on two local nodes takes {loop:.2f} times as long as a plain loop over the same models, {started:.2f} with its\n"
+        f"  start, and {processes:.2f} times as long as two plain processes side by side (`benchmarks/results/speed/sign_all`).\n"
     )
 
 
