@@ -36,6 +36,10 @@ class StoreError(ZestError):
     """A store of signatures cannot be read or changed: another format, damaged, no room, or other content under a name."""
 
 
+class NotAStoreError(StoreError):
+    """Where a store of signatures was to be is something else."""
+
+
 class ClusterError(ZestError):
     """A Ray cluster cannot be reached or used: no such address, other versions, no node with what a model needs."""
 

@@ -1,12 +1,14 @@
 """Show long work on stderr: how far, how fast, how long still."""
 
 import contextlib
+import datetime as dt
+import math
 import sys
 import time
 from collections.abc import Callable, Iterator
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn
 from rich.text import Text
 
 # A log file gets a line this often (seconds), where a terminal gets a moving bar.
@@ -16,20 +18,55 @@ Update = Callable[[int], None]
 Speed = Callable[[float], str]
 
 
+class _Pace:
+    """How fast the work is, from what was worked at in this run."""
+
+    def __init__(self, total: int, first: int, speed: Speed, worked: Callable[[], int] | None) -> None:
+        self.total, self.first, self.speed, self.worked = total, first, speed, worked
+
+    def rate(self, done: int, seconds: float) -> float:
+        return (self.worked() if self.worked else done - self.first) / max(seconds, 1e-9)
+
+    def in_words(self, done: int, seconds: float) -> str:
+        return self.speed(self.rate(done, seconds))
+
+    def left(self, done: int, seconds: float) -> float | None:
+        """Seconds left, or None where nothing tells."""
+        rate = self.rate(done, seconds)
+        return (self.total - done) / rate if rate > 0 else 0.0 if done >= self.total else None
+
+
 class _Rate(ProgressColumn):
-    def __init__(self, speed: Speed, done: int) -> None:
+    def __init__(self, pace: _Pace) -> None:
         super().__init__()
-        self.speed, self.done = speed, done
+        self.pace = pace
 
     def render(self, task: Task) -> Text:
         elapsed = task.finished_time if task.finished else task.elapsed
-        rate = (task.completed - self.done) / max(elapsed or 0.0, 1e-9)
-        return Text(self.speed(rate), style="progress.data.speed")
+        return Text(self.pace.in_words(int(task.completed), elapsed or 0.0), style="progress.data.speed")
+
+
+class _Left(ProgressColumn):
+    def __init__(self, pace: _Pace) -> None:
+        super().__init__()
+        self.pace = pace
+
+    def render(self, task: Task) -> Text:
+        left = self.pace.left(int(task.completed), task.elapsed or 0.0)
+        text = "" if left is None else f"{dt.timedelta(seconds=math.ceil(left))} left"
+        return Text(text, style="progress.remaining")
 
 
 @contextlib.contextmanager
 def progress_bar(
-    description: str, total: int, *, unit: str, show: bool | None, done: int = 0, speed: Speed | None = None
+    description: str,
+    total: int,
+    *,
+    unit: str,
+    show: bool | None,
+    done: int = 0,
+    speed: Speed | None = None,
+    worked: Callable[[], int] | None = None,
 ) -> Iterator[Update]:
     """Give a function to be called with the number of units done so far.
 
@@ -39,12 +76,14 @@ def progress_bar(
         unit: what is counted, plural.
         show: True: a bar on a terminal, a line every 15 s elsewhere; None: only on a terminal; False: nothing.
         done: units done by an earlier run, left out of the rate.
-        speed: makes a text of the units done per second, and of what else may be told; None: that rate.
+        speed: makes a text of the units done per second, 0 where none is, and of what else may be told; None: that rate.
+        worked: tells how many units rate and time left come from; None: all that were done in this run.
 
     >>> with progress_bar("counting", 2, unit="things", show=False) as update:
     ...     update(2)
     """
-    speed = speed or (lambda rate: f"{rate:,.0f} {unit}/s")
+    speed = speed or (lambda rate: f"{rate:,.0f} {unit}/s" if rate else "")
+    pace = _Pace(total, done, speed, worked)
     terminal = sys.stderr.isatty()
     if show is False or (show is None and not terminal):
         yield lambda _: None
@@ -54,15 +93,14 @@ def progress_bar(
             BarColumn(),
             MofNCompleteColumn(),
             TextColumn(unit),
-            _Rate(speed, done),
-            TimeRemainingColumn(),
-            TextColumn("left"),
+            _Rate(pace),
+            _Left(pace),
         )
         with Progress(*columns, console=Console(stderr=True)) as bar:
             task = bar.add_task(description, total=total, completed=done)
             yield lambda n: bar.update(task, completed=n)
     else:
-        yield _Lines(description, total, unit, done, speed)
+        yield _Lines(description, unit, pace)
 
 
 def tell(text: str, show: bool | None) -> None:
@@ -74,19 +112,22 @@ def tell(text: str, show: bool | None) -> None:
 class _Lines:
     """Progress for a log: one line now and then, and one at the end."""
 
-    def __init__(self, description: str, total: int, unit: str, done: int, speed: Speed) -> None:
-        self.description, self.total, self.unit, self.first, self.speed = description, total, unit, done, speed
+    def __init__(self, description: str, unit: str, pace: _Pace) -> None:
+        self.description, self.unit, self.pace = description, unit, pace
+        self.ended = False
         self.start = self.last = time.monotonic()
 
     def __call__(self, done: int) -> None:
         now = time.monotonic()
-        if now - self.last < LINE_EVERY and done < self.total:
+        total = self.pace.total
+        if self.ended or (now - self.last < LINE_EVERY and done < total):
             return
-        self.last = now
-        rate = (done - self.first) / max(now - self.start, 1e-9)
-        left = (self.total - done) / rate if rate > 0 else float("inf")
-        print(
-            f"{self.description}: {done:,} of {self.total:,} {self.unit}, {self.speed(rate)}, {left:,.0f} s left",
-            file=sys.stderr,
-            flush=True,
-        )
+        self.last, self.ended = now, done >= total
+        seconds = now - self.start
+        left = self.pace.left(done, seconds)
+        told = [
+            f"{self.description}: {done:,} of {total:,} {self.unit}",
+            self.pace.in_words(done, seconds),
+            "" if left is None else f"{left:,.0f} s left",
+        ]
+        print(", ".join(filter(None, told)), file=sys.stderr, flush=True)

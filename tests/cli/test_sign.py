@@ -3,6 +3,7 @@
 import os
 import pickle  # noqa: TID251  made here, to be refused
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -64,12 +65,28 @@ def test_mix_ups_are_explained(zest, session, here, models):
         ([model, "--probes", probes, "-o", "x.sig", "--device", "cpu"], 2, "device cannot be set for"),
         ([model, "--probes", probes, "-o", "x.sig", "--batch-size", "0"], 2, "`--batch-size` is 0"),
         ([model, "--probes", probes, "-o", "x.sig", "--model-output", "5"], 2, "output"),
+        ([model, "--probes", probes, "-o", "x.sig", "--label", "a" * 461], 2, "`--label` is 'aaaa"),
+        (
+            [model, "--probes", probes, "-o", "x.sig", "--label", "a\n"],
+            2,
+            r"`--label` is 'a\n'; give 1 to 200 printable",
+        ),
     ):
         code, out, err = zest("sign", *arguments)
         assert (code, out) == (expected, ""), (arguments, err)
         assert message in err
         assert "Traceback" not in err
     assert list(here.iterdir()) == []
+
+
+def test_a_file_whose_name_no_store_takes_needs_a_label(zest, session, here, models, normalise):
+    shutil.copy(models["victim"], "victim\t.onnx")
+    command = ["sign", "victim\t.onnx", "--probes", session.probes, "-o", "x.sig", *normalise]
+    code, _, err = zest(*command)
+    assert code == 2
+    assert r"`--label` is 'victim\t'; give 1 to 200 printable characters" in err
+    assert "signing" not in err
+    assert zest(*command, "--label", "victim")[0] == 0
 
 
 def test_truncated_files_are_failures(zest, session, here, models):

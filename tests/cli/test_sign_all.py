@@ -74,7 +74,7 @@ def test_models_come_into_the_store_once(zest, session, here, models, normalise)
         np.testing.assert_allclose(stored.weights, zj.Signature.load(path).weights, rtol=1e-6, atol=1e-6)
     code, out, err = zest(*command, "--json")
     assert code == 0
-    assert "added 0 to s, 3 were there already; " in err
+    assert re.search(r"added 0 to s, 3 were there already; \d+ s\n", err)
     found = json.loads(out)
     assert (found["signed"], found["present"], found["failed"]) == (0, 3, 0)
     assert [each["result"] for each in found["models"]] == ["present"] * 3
@@ -85,9 +85,7 @@ def test_failures_are_listed_and_the_others_are_stored(zest, session, here, mode
     command = ["sign-all", models["victim"], "cut.onnx", "--probes", session.probes, "--store", "s", *normalise]
     code, out, err = zest(*command)
     assert code == 1
-    assert (
-        "error: 1 of 2 models could not be signed; all others are in s, and the same command tries these again" in err
-    )
+    assert "error: 1 of 2 models could not be signed (the same command tries it again); the other is in s\n" in err
     assert out.split()[:4] == ["model", "machine", "tries", "error"]
     assert "is a truncated ONNX model" in " ".join(out.split())
     assert names_in("s") == ["victim"]
@@ -113,6 +111,27 @@ def test_a_folder_of_models_and_names_after_paths(zest, session, here, models, n
     assert "signing" not in err
 
 
+def test_a_signature_of_other_options_is_not_taken_for_the_model(zest, session, here, models, normalise):
+    command = [
+        "sign-all",
+        models["victim"],
+        models["victim"].parent / "victim.onnx",
+        "--probes",
+        session.probes,
+        "--store",
+        "s",
+    ]
+    code, _, err = zest(*command)
+    assert code == 0
+    assert re.search(r"warning: .*victim.onnx is given twice; it is taken once", err)
+    code, out, err = zest(*command, *normalise)
+    assert code == 1
+    assert "signed with mean none, now 0.485,0.456,0.406; std none, now" in " ".join(out.split())
+    assert "under the name of the model s holds something else (trying again does not change that)\n" in err
+    assert zest("store", "remove", "s", "victim")[0] == 0
+    assert zest(*command, *normalise)[0] == 0
+
+
 def test_wrong_use(zest, session, here, models, tiny):
     sig, model, probes = session.signatures["victim"], models["victim"], session.probes
     assert zest("probes", session.pool, "-o", "other.npz", *tiny, "--seed", "1")[0] == 0
@@ -126,6 +145,8 @@ def test_wrong_use(zest, session, here, models, tiny):
         ([model, "--in-flight", "2"], 2, "--in-flight goes with --ray"),
         ([model, "--ray", "--cpus", "0"], 2, "`--cpus` is 0.0; give the CPUs of one model, above 0"),
         (["--ray", model], 2, "names an address, not a model; write the models before --ray"),
+        ([model, "--ray", "nonsense"], 2, "'nonsense' is no address of a Ray cluster; give HOST:PORT of its head"),
+        ([model, "--ray", "ray://host:10001"], 2, "ray://host:10001 is an address of Ray Client"),
         ([model, "--ray", "127.0.0.1:1"], 1, "nothing answers at 127.0.0.1:1"),
         (
             [model, "--store", "full", "--probes", "other.npz"],
@@ -138,6 +159,10 @@ def test_wrong_use(zest, session, here, models, tiny):
         code, out, err = zest("sign-all", "--probes", probes, "--store", "s", *arguments)
         assert (code, out) == (expected, ""), (arguments, err)
         assert message in " ".join(err.split()), (arguments, err)
+    assert (
+        "connecting to 127.0.0.1:1 (up to 20 s)"
+        in zest("sign-all", model, "--probes", probes, "--store", "s", "--ray", "127.0.0.1:1")[2]
+    )
     assert not Path("s").exists()
 
 
@@ -159,7 +184,7 @@ def test_an_ended_process_has_stored_what_was_finished(zest, session, here, how)
     Path("go").touch()
     code, _, err = zest("sign-all", *command)
     assert code == 0
-    assert "added 1 to s, 1 were there already" in err
+    assert "added 1 to s, 1 was there already" in err
     assert names_in("s") == [f"{name}:first", f"{name}:waits"]
 
 

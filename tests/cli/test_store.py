@@ -159,7 +159,8 @@ class TestStore:
         sig = session.signatures["victim"]
         for arguments, expected, message in (
             (["list", "none"], 2, "there is no store none; make one with `zest store add none MODEL.sig ...`"),
-            (["verify", "file"], 1, "file is a file, not a store"),
+            (["verify", "file"], 2, "file is a file, not a store"),
+            (["list", "full"], 2, "full is a folder, but no store of signatures"),
             (["add", "full", sig], 1, "full is a folder that holds other files (notes)"),
             (["add", "s", "none.sig"], 2, "there is no file none.sig"),
             (["add", "s", session.probes], 2, "is a probe set, not a signature"),
@@ -170,6 +171,29 @@ class TestStore:
             assert (code, out) == (expected, ""), (arguments, err)
             assert message in " ".join(err.replace("│", "").split()), (arguments, err)
         assert not Path("s").exists()
+
+    def test_what_cannot_be_added_makes_no_store(self, zest, session, here):
+        victim = zj.Signature.load(session.signatures["victim"])
+        dataclasses.replace(victim, label="a" * 461).save("long.sig")
+        dataclasses.replace(victim, label="a\x1b[31m").save("control.sig")
+        dataclasses.replace(victim, label="other", probe_hash="1" * 64).save("other.sig")
+        sig = session.signatures["victim"]
+        for arguments, expected, message in (
+            (["long.sig"], 2, "long.sig cannot be added: its label is 'aaaa"),
+            (
+                [sig, "control.sig"],
+                2,
+                r"control.sig cannot be added: its label is 'a\x1b[31m'; give 1 to 200 printable",
+            ),
+            ([sig, "other.sig"], 1, "other was signed with probe set 1111111111111111, the store s holds"),
+        ):
+            code, out, err = zest("store", "add", "s", *arguments)
+            assert (code, out) == (expected, ""), (arguments, err)
+            assert message in " ".join(err.split()), (arguments, err)
+            assert not Path("s").exists()
+        code, _, err = zest("store", "add", "s", "long.sig", "--names", "file")
+        assert code == 0
+        assert "added 1 to s; it holds 1 model (version 2)" in err
 
     def test_without_the_extra(self, zest, session, here, monkeypatch):
         monkeypatch.setitem(sys.modules, "lance", None)
@@ -392,7 +416,7 @@ class TestScreen:
             ([models["victim"], "--store", store], 2, "is a model, not a signature; sign it first"),
             ([models["victim"], "--store", store, "--probes", "other.npz"], 2, "give the probe set of the store"),
             (["--store", store, "--probes", session.probes], 2, "--probes goes with a suspect, and none is given"),
-            ([sig, "--store", store, "--version", "9"], 1, "cannot open the store models.store"),
+            ([sig, "--store", store, "--version", "9"], 1, "models.store has no version 9; it has versions 1 to 2"),
         ):
             code, out, err = zest("screen", *arguments)
             assert (code, out) == (expected, ""), (arguments, err)

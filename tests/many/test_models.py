@@ -50,8 +50,9 @@ def test_names_are_unique_and_paths_make_them_so(golden, tmp_path, monkeypatch):
     ):
         find_models(["a", "b"])
     assert [model.name for model in find_models(["a", "b"], names="path")] == ["a/model", "b/model"]
-    with pytest.raises(ValueError, match=r"model.onnx is given twice; name each model once"):
-        find_models(["a", "a/model.onnx"])
+    for names in ("file", "path"):
+        with pytest.warns(UserWarning, match=r"model.onnx is given twice; it is taken once"):
+            assert len(find_models(["a", "a/model.onnx", tmp_path / "a"], names=names)) == 1
     with pytest.raises(ValueError, match="`names` is 'label'; choose 'file' or 'path'"):
         find_models(["a"], names="label")
 

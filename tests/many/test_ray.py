@@ -36,15 +36,11 @@ class TestAddresses:
         with connected(address, room=0):
             raise AssertionError("it was joined")
 
-    def test_what_is_no_address(self, machines):
-        for address, message in (
-            ("cluster", "'cluster' is no address of a Ray cluster; give HOST:PORT of its head"),
-            (":6379", "':6379' is no address of a Ray cluster"),
-            ("ray://host:10001", "ray://host:10001 is an address of Ray Client, which loses its tasks"),
-            ("127.0.0.1:1", r"nothing answers at 127.0.0.1:1 \(.*refused\); start the cluster's head there"),
+    def test_where_nothing_answers(self, machines):
+        with pytest.raises(
+            ClusterError, match=r"nothing answers at 127.0.0.1:1 \(.*refused\); start the cluster's head there"
         ):
-            with pytest.raises(ClusterError, match=message):
-                self.join(address)
+            self.join("127.0.0.1:1")
 
     def test_what_answers_but_is_no_ray(self, machines):
         import socket

@@ -3,7 +3,6 @@
 import dataclasses
 import itertools
 import os
-import shutil
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -86,17 +85,6 @@ def test_what_is_there_is_not_signed_again(tmp_path, probes, real, monkeypatch):
     assert sign_all(real, probes, tmp_path / "s").version == version
 
 
-def test_another_file_under_a_name_that_is_taken_is_told_of(tmp_path, probes, real):
-    shutil.copy(real[0].model, tmp_path / "m.onnx")
-    job = dataclasses.replace(real[0], name="m", model=str(tmp_path / "m.onnx"))
-    sign_all([job], probes, tmp_path / "s")
-    shutil.copy(real[1].model, tmp_path / "m.onnx")
-    (failed,) = sign_all([job], probes, tmp_path / "s").failed
-    assert "holds the signature of another file under the name m (SHA-256 " in failed.error
-    (tmp_path / "m.onnx").unlink()
-    assert sign_all([job], probes, tmp_path / "s").present == ("m",)
-
-
 def test_what_the_store_would_refuse_is_refused_before_any_question(tmp_path, probes, real, golden):
     sign_all(real[:1], probes, tmp_path / "s")
     other = zj.image_probes(golden.images, 3, 9, 7, segmenter="grid", segmenter_settings={"rows": 2, "columns": 2})
@@ -111,6 +99,12 @@ def test_what_the_store_would_refuse_is_refused_before_any_question(tmp_path, pr
         sign_all(ridge, probes, tmp_path / "s")
     with pytest.raises(ValueError, match="two models are called 'unrelated'; in a store names are unique"):
         sign_all([real[0], real[0]], probes, tmp_path / "s")
+    with pytest.raises(ValueError, match="`name` is 'a\\\\n'; give 1 to 200 printable characters"):
+        sign_all([dataclasses.replace(real[0], name="a\n")], probes, tmp_path / "s")
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "notes").touch()
+    with pytest.raises(StoreError, match=r"full is a folder that holds other files \(notes\)"):
+        sign_all(real, probes, tmp_path / "full", by=Prepared([]))
 
 
 @dataclasses.dataclass
@@ -194,7 +188,7 @@ def test_another_writer_that_takes_a_name_keeps_no_other_model_out(tmp_path, pro
 
     found = sign_all(real, probes, tmp_path / "s", by=Prepared([*ready, another_writer]))
     (failed,) = found.failed
-    assert failed.job.name == real[1].name
+    assert (failed.job.name, failed.conflict) == (real[1].name, True)
     assert "holds another signature under the name" in failed.error
     assert sorted(names_in(tmp_path / "s")) == sorted(job.name for job in real)
 
@@ -219,13 +213,31 @@ def test_finished_models_wait_for_each_other_a_moment_only(tmp_path, probes, rea
     assert len(names_in(tmp_path / "s")) == 3
 
 
-def test_the_bar_tells_rates_and_failures(tmp_path, probes, real, capsys, golden):
-    bad = Job(name="none", model=str(tmp_path / "none.onnx"))
-    sign_all([bad, *real], probes, tmp_path / "s", progress=True)
-    line = capsys.readouterr().err.splitlines()[-1]
-    assert line.startswith("signing: 4 of 4 models, ")
-    assert "models/min, " in line
-    assert "queries/s, 1 failed, 0 s left" in line
+def test_the_bar_tells_rates_and_failures(tmp_path, probes, real, capsys, monkeypatch):
+    monkeypatch.setattr("zest_jax.progress.LINE_EVERY", 0.0)
+    clock = [0.0]
+    ready = signed(probes, real)
+    monkeypatch.setattr("zest_jax.progress.time.monotonic", lambda: clock[0])
+    sign_all(real[:1], probes, tmp_path / "s", by=Prepared(ready[:1]))
+    bad = [Job(name=name, model=f"{name}.onnx") for name in ("none", "nothing")]
+
+    def later():
+        clock[0] += 30.0
+
+    outcomes = [later, attempt(bad[0], probes), later, ready[1], later, ready[2], later, attempt(bad[1], probes), None]
+    sign_all([*bad, *real], probes, tmp_path / "s", by=Prepared(outcomes), progress=True)
+    lines = capsys.readouterr().err.splitlines()
+    # Neither the model that was there nor those that failed count in the rates.
+    assert lines[1] == "signing: 2 of 5 models, 1 failed"
+    assert (
+        lines[3]
+        == f"signing: 3 of 5 models, 1.0 models/min, {probes.n_queries / 60:,.0f} queries/s, 1 failed, 120 s left"
+    )
+    assert (
+        lines[-1]
+        == f"signing: 5 of 5 models, 1.0 models/min, {probes.n_queries / 60:,.0f} queries/s, 2 failed, 0 s left"
+    )
+    assert sum("5 of 5" in line for line in lines) == 1
 
 
 def test_the_loop_tells_each_model_once(probes, real):

@@ -98,7 +98,7 @@ def test_a_foreign_npz_is_refused(tmp_path):
 
 def test_a_plain_array_is_refused(tmp_path):
     np.save(tmp_path / "x.npy", np.zeros(3))
-    with pytest.raises(FileFormatError, match="cannot be read as a probe set"):
+    with pytest.raises(FileFormatError, match=r"x.npy is an array of NumPy, not a probe set; make one .*`zest probes "):
         ProbeSet.load(tmp_path / "x.npy")
 
 

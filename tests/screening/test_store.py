@@ -9,7 +9,14 @@ import numpy as np
 import pytest
 from many_models import PROBES, copy_of, full, model
 
-from zest_jax.errors import DegenerateSignatureError, FileFormatError, MissingExtraError, ProbeMismatchError, StoreError
+from zest_jax.errors import (
+    DegenerateSignatureError,
+    FileFormatError,
+    MissingExtraError,
+    NotAStoreError,
+    ProbeMismatchError,
+    StoreError,
+)
 from zest_jax.screening import Filter, Metadata, SketchSettings, Store
 from zest_jax.screening.layout import HEADER_KEY, VERSION_KEY
 
@@ -219,8 +226,10 @@ class TestVersions:
         for change in (lambda: old.add([model("b", 1)]), lambda: old.remove(["a"]), old.compact):
             with pytest.raises(StoreError, match="version 1 of .*: older versions are for reading"):
                 change()
-        with pytest.raises(StoreError, match="cannot open the store"):
+        with pytest.raises(StoreError, match="models.store has no version 77; it has versions 1 to 2"):
             Store.open(store.uri, version=77)
+        with pytest.raises(FileNotFoundError, match="there is no store"):
+            Store.open(tmp_path / "none", version=1)
 
     def test_a_view_stays_what_it_was(self, tmp_path):
         store = create(tmp_path, model("a", 0))
@@ -253,12 +262,12 @@ class TestOpening:
 
     def test_what_is_no_store(self, tmp_path):
         (tmp_path / "file").write_text("hello")
-        with pytest.raises(StoreError, match="is a file, not a store"):
+        with pytest.raises(NotAStoreError, match="is a file, not a store"):
             Store.open(tmp_path / "file")
         import pyarrow as pa
 
         lance.write_dataset(pa.table({"x": [1]}), str(tmp_path / "other"))
-        with pytest.raises(StoreError, match="is a Lance data set, but not a store of signatures"):
+        with pytest.raises(NotAStoreError, match="is a Lance data set, but not a store of signatures"):
             Store.open(tmp_path / "other")
 
     def test_nothing_is_created_over_something(self, tmp_path):
@@ -298,8 +307,11 @@ class TestOpening:
         assert len(Store.create(tmp_path / "project", like=model("a", 0))) == 0
         (tmp_path / "other" / "data").mkdir(parents=True)
         (tmp_path / "other" / "data" / "images.csv").write_text("...")
-        with pytest.raises(FileNotFoundError, match="there is no store"):
-            Store.open(tmp_path / "other")
+        for version in (None, 1):
+            with pytest.raises(
+                FileNotFoundError, match="other is a folder, but no store of signatures; name the folder"
+            ):
+                Store.open(tmp_path / "other", version=version)
         with pytest.raises(StoreError, match="holds other files \\(data/images.csv\\)"):
             Store.create(tmp_path / "other", like=model("a", 0))
 

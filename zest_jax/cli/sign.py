@@ -14,6 +14,7 @@ from zest_jax.cli.distance import warn_of_poor_fits
 from zest_jax.cli.files import UsageError, check_output, read_probes
 from zest_jax.cli.options import OFF, Common, ModelOptions, SolveOptions, detected
 from zest_jax.cli.remote import RemoteOptions, answers_in, closed_in_the_end, is_url, tell_costs, tell_sent
+from zest_jax.names import check_text
 
 if TYPE_CHECKING:
     from zest_jax.blackbox import BlackBox
@@ -39,7 +40,7 @@ class Sign(Common):
     """Where to write the signature (.sig)."""
 
     label: Annotated[str | None, arg(metavar="NAME", help_behavior_hint="(default: the file's or run's name)")] = None
-    """What reports call the model."""
+    """What reports and stores call the model: 1 to 200 printable characters."""
 
     dry_run: Annotated[bool, OFF] = False
     """Of a remote model: say what signing would cost, and ask nothing."""
@@ -50,6 +51,8 @@ class Sign(Common):
 
     def run(self) -> None:
         check_output(self.output)
+        if self.label is not None:
+            check_text("label", self.label)
         for name, path in (("the model", Path(self.model)), ("the probe set", self.probes)):
             if path.exists() and self.output.exists() and self.output.samefile(path):
                 raise UsageError(f"--output {self.output} is {name} itself; name another file")
@@ -59,6 +62,8 @@ class Sign(Common):
         with importable_from_here():
             box = self.how.load(self.model, label=self.label, remote=remote)
         with closed_in_the_end([box]):
+            # The file's name, where none was given: a store takes not every one, and asking may cost.
+            check_text("label", box.label)
             self._sign(box, probes)
 
     def _sign(self, box: "BlackBox", probes: "ProbeSet") -> None:

@@ -15,7 +15,8 @@ from tyro.constructors import PrimitiveConstructorSpec
 from zest_jax.cli.console import keep_numbers, note, print_json, result_console
 from zest_jax.cli.files import UsageError, check_model, read_probes
 from zest_jax.cli.options import OFF, Common, ModelOptions, SolveOptions
-from zest_jax.cli.store import NotedOptions
+from zest_jax.cli.store import NotedOptions, already_there
+from zest_jax.wording import counted
 
 if TYPE_CHECKING:
     from zest_jax.many import Job, SignedAll, Signer
@@ -94,19 +95,16 @@ class SignAll(Common):
             _print_failures(found)
         if self.debug:
             for each in found.failed:
-                note(f"{each.job.name}:\n{each.trace}")
+                if each.trace:
+                    note(f"{each.job.name}:\n{each.trace}")
         _warn_of_poor_fits(found)
-        there = f", {len(found.present)} were there already" if found.present else ""
-        rate = 60 * len(found.done) / max(found.seconds, 1e-9)
-        note(
-            f"added {len(found.done)} to {self.store}{there}; {found.seconds:,.0f} s, {rate:,.1f} models/min, "
-            f"{rate / 60 * probes.n_queries:,.0f} queries/s"
-        )
+        there = f", {already_there(len(found.present))}" if found.present else ""
+        rate = len(found.done) / max(found.seconds, 1e-9)
+        rates = f", {60 * rate:,.1f} models/min, {rate * probes.n_queries:,.0f} queries/s" if found.done else ""
+        note(f"added {len(found.done)} to {self.store}{there}; {found.seconds:,.0f} s{rates}")
         if found.failed:
-            raise ZestError(
-                f"{len(found.failed)} of {len(jobs)} models could not be signed; all others are in {self.store}, and the same "
-                "command tries these again"
-            )
+            conflicts = sum(each.conflict for each in found.failed)
+            raise ZestError(what_failed(len(jobs), len(found.failed) - conflicts, conflicts, self.store))
 
     def _signer(self) -> "Signer":
         from zest_jax.many import PlainLoop, RayTasks
@@ -166,6 +164,35 @@ def _print_failures(found: "SignedAll") -> None:
     result_console().print(keep_numbers(table))
 
 
+def what_failed(models: int, failed: int, conflicts: int, store: str) -> str:
+    """Say in the end how many models are not in the store, and whether it helps to run the command again.
+
+    Args:
+        models: all that were named.
+        failed: those that could not be signed.
+        conflicts: those under whose name the store holds something else.
+        store: which.
+
+    >>> what_failed(1, 1, 0, "s")
+    'the model could not be signed (the same command tries it again)'
+    >>> what_failed(4, 1, 1, "s").split("; ")[0]
+    '1 of 4 models could not be signed (the same command tries it again)'
+    >>> what_failed(4, 1, 1, "s").split("; ")[1:]
+    ['under the name of 1 of 4 models s holds something else (trying again does not change that)', 'all others are in s']
+    """
+    said = []
+    if failed:
+        which = "the model" if models == 1 else f"{failed} of {models} models"
+        said.append(f"{which} could not be signed (the same command tries {'it' if failed == 1 else 'them'} again)")
+    if conflicts:
+        which = "the model" if models == 1 else f"{conflicts} of {models} models"
+        names = "name" if conflicts == 1 else "names"
+        said.append(f"under the {names} of {which} {store} holds something else (trying again does not change that)")
+    if others := models - failed - conflicts:
+        said.append(f"all others are in {store}" if others > 1 else f"the other is in {store}")
+    return "; ".join(said)
+
+
 def _as_json(found: "SignedAll", store: str, jobs: "list[Job]", n_queries: int) -> dict[str, Any]:
     models: dict[str, dict[str, Any]] = {
         each.name: {"result": "signed", **each._asdict(), "error": None} for each in found.done
@@ -189,9 +216,11 @@ def _as_json(found: "SignedAll", store: str, jobs: "list[Job]", n_queries: int) 
 def _warn_of_poor_fits(found: "SignedAll") -> None:
     from zest_jax.signature import POOR_R2
 
-    poor = [f"{each.name} ({each.r2:.2f})" for each in found.done if each.r2 < POOR_R2]
+    poor = [f"{name} ({r2:.2f})" for name, r2 in found.poor.items()]
     if poor:
+        one = len(poor) == 1
         note(
-            f"warning: linear explanations hardly fit {len(poor)} models, R2 below {POOR_R2}: {', '.join(poor[:5])}"
-            f"{', ...' if len(poor) > 5 else ''}; `zest sign` on one of them tells what may help"
+            f"warning: linear explanations hardly fit {counted(len(poor), 'model')}, R2 below {POOR_R2}: "
+            f"{', '.join(poor[:5])}{', ...' if len(poor) > 5 else ''}; `zest sign` on {'it' if one else 'one of them'} tells "
+            "what may help"
         )

@@ -2,7 +2,7 @@
 
 import dataclasses
 import datetime as dt
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 from urllib.parse import quote
@@ -13,6 +13,8 @@ from tyro.conf import Positional, arg
 from zest_jax.cli.console import Column, note, print_json, print_rows, result_console
 from zest_jax.cli.files import UsageError, check_exists, read_signature
 from zest_jax.cli.options import OFF, Common, commas
+from zest_jax.names import check_text
+from zest_jax.wording import counted
 
 if TYPE_CHECKING:
     from zest_jax.screening import Entry, Filter, Metadata
@@ -114,22 +116,30 @@ class Add(Common):
             for group in _groups(self.signatures):
                 signatures = [self._read(path, origins) for path in group]
                 try:
-                    store = store or open_or_create(self.store, signatures[0])
+                    store = store or open_or_create(self.store, signatures)
                     found = store.add(signatures, metadata=noted)
                 except Exception:
                     if added:
-                        note(f"{added} signatures were added before; the same command goes on after them")
+                        note(
+                            f"{counted(added, 'signature was', 'signatures were')} added before; the same command goes on after "
+                            f"{'it' if added == 1 else 'them'}"
+                        )
                     raise
                 added, present, done = added + len(found.added), present + len(found.present), done + len(group)
                 update(done)
         assert store is not None
-        there = f", {present} were there already" if present else ""
-        note(f"added {added} to {self.store}{there}; it holds {len(store)} models (version {store.version})")
+        there = f", {already_there(present)}" if present else ""
+        note(f"added {added} to {self.store}{there}; it holds {counted(len(store), 'model')} (version {store.version})")
 
     def _read(self, path: Path, origins: dict[str, Path]) -> "Signature":
         signature = read_signature(path)
         if self.names == "file":
             signature = dataclasses.replace(signature, label=path.stem)
+        try:
+            check_text("label", signature.label)
+        except ValueError as error:
+            other = "rename the file" if self.names == "file" else "--names file calls it after its file"
+            raise UsageError(f"{path} cannot be added: its {str(error).replace('`', '')}; {other}") from None
         if signature.label in origins:
             raise UsageError(
                 f"{origins[signature.label]} and {path} are both called {signature.label!r}; in a store names are unique: "
@@ -203,8 +213,8 @@ class Remove(Common):
         store = Store.open(self.store)
         removed = store.remove(self.models)
         note(
-            f"removed {len(removed.names)} from {self.store}; it holds {len(store)} models; version {removed.version} keeps the "
-            "removed ones"
+            f"removed {len(removed.names)} from {self.store}; it holds {counted(len(store), 'model')}; version {removed.version} "
+            "keeps the removed ones"
         )
 
 
@@ -249,8 +259,8 @@ class Export(Common):
                 for signature in store.load(names[start : start + 32]):
                     written += self._write(signature)
                 update(min(start + 32, len(names)))
-        same = f", {len(names) - written} were there already" if written < len(names) else ""
-        note(f"wrote {written} signatures to {self.output}{same}")
+        same = f", {already_there(len(names) - written)}" if written < len(names) else ""
+        note(f"wrote {counted(written, 'signature')} to {self.output}{same}")
 
     def _write(self, signature: "Signature") -> bool:
         from zest_jax.screening.layout import digest_of
@@ -338,14 +348,23 @@ class Store:
     )
 
 
-def open_or_create(uri: str, like: "Signature") -> "SignatureStore":
-    """Open the store, or make it for signatures like this one, and say so."""
+def open_or_create(uri: str, signatures: "Sequence[Signature]") -> "SignatureStore":
+    """Open the store, or make it for signatures like these, and say so."""
     from zest_jax.screening.opening import open_or_create
 
-    store, made = open_or_create(uri, like)
+    store, made = open_or_create(uri, signatures)
     if made:
-        note(f"made the store {uri} for probe set {like.probe_hash[:16]}")
+        note(f"made the store {uri} for probe set {signatures[0].probe_hash[:16]}")
     return store
+
+
+def already_there(n: int) -> str:
+    """Say that so many were in the store before.
+
+    >>> already_there(1), already_there(2)
+    ('1 was there already', '2 were there already')
+    """
+    return f"{n} {'was' if n == 1 else 'were'} there already"
 
 
 def as_json(entry: "Entry") -> dict[str, Any]:

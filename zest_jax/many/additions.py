@@ -5,6 +5,7 @@ import time
 from zest_jax.errors import DegenerateSignatureError, FileFormatError, ProbeMismatchError, StoreError, ZestError
 from zest_jax.many.job import Failed, Signed
 from zest_jax.screening.entries import Metadata
+from zest_jax.screening.lance_files import check_room
 from zest_jax.screening.opening import open_or_create
 from zest_jax.screening.store import Store
 
@@ -29,6 +30,8 @@ class Additions:
         try:
             self.store: Store | None = Store.open(uri)
         except FileNotFoundError:
+            # Said before any question, and not by the first addition.
+            check_room(uri)
             self.store = None
         self.n_added = 0
         self._waiting: list[Signed] = []
@@ -71,7 +74,7 @@ class Additions:
         except (DegenerateSignatureError, ProbeMismatchError, FileFormatError) as error:
             return error
         if self.store is None:
-            self.store, _ = open_or_create(self.uri, signed.signature)
+            self.store, _ = open_or_create(self.uri, [signed.signature])
         return None
 
     def _added(self, group: list[Signed]) -> tuple[list[Signed], list[Failed]]:
@@ -87,7 +90,7 @@ class Additions:
             if not any(signed.job.name in taken for signed in group):
                 raise
             if len(group) == 1:
-                return [], [_refused(group[0], error)]
+                return [], [_refused(group[0], error)._replace(conflict=True)]
         added, refused = [], []
         for signed in group:
             one, other = self._added([signed])

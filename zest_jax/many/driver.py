@@ -5,22 +5,21 @@ import dataclasses
 import os
 import time
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
-from zest_jax.errors import ProbeMismatchError, ZestError
+from zest_jax.errors import ProbeMismatchError
 from zest_jax.many.additions import Additions
 from zest_jax.many.job import Failed, Job, Say, Signed, Signer
 from zest_jax.many.loop import PlainLoop
-from zest_jax.many.models import identity_of
+from zest_jax.many.present import sort_out
+from zest_jax.names import check_text
 from zest_jax.probes.probe_set import ProbeSet
 from zest_jax.progress import progress_bar
 from zest_jax.screening.entries import UNKNOWN, Metadata
 from zest_jax.screening.store import Store
+from zest_jax.signature import POOR_R2
 from zest_jax.solving import SolveSettings
-
-# Signatures read at a time, to see of which files they are.
-READ = 64
 
 
 class Done(NamedTuple):
@@ -54,6 +53,7 @@ class SignedAll(NamedTuple):
         failed: those that are not in the store, each with why.
         seconds: that all of it took.
         version: of the store afterwards, or None where there is none.
+        poor: R2 by name of the models, signed now or before, that linear fits hardly explain.
     """
 
     done: tuple[Done, ...]
@@ -61,6 +61,7 @@ class SignedAll(NamedTuple):
     failed: tuple[Failed, ...]
     seconds: float
     version: int | None
+    poor: Mapping[str, float]
 
 
 def sign_all(
@@ -75,10 +76,10 @@ def sign_all(
 ) -> SignedAll:
     """Sign models and add their signatures to a store, which is made if there is none.
 
-    Models that are in the store are not signed again, so that the same call goes on where one was interrupted. Only this
-    process writes to the store: finished signatures are added in small groups, every few seconds, each group whole or not at
-    all. So whatever ends the run, what was added stays, and no model is there twice. A model that fails is left out and told
-    of; the others go on.
+    Models that are in the store are not signed again, so that the same call goes on where one was interrupted; those that were
+    signed of another file, or with other options, count as failed. Only this process writes to the store: finished signatures
+    are added in small groups, every few seconds, each group whole or not at all. So whatever ends the run, what was added stays,
+    and no model is there twice. A model that fails is left out and told of; the others go on.
 
     Args:
         jobs: the models, each with a name of its own (see `find_models`).
@@ -90,9 +91,9 @@ def sign_all(
         say: gets a line of text when something is to be told meanwhile.
 
     Raises:
-        ValueError: two jobs have one name.
+        ValueError: two jobs have one name, or a name cannot be one in a store.
         ProbeMismatchError: the store has another probe set (before any query).
-        StoreError: the store cannot be read or written.
+        StoreError: the store cannot be read or written, or its folder holds other files (before any query).
         ClusterError: see `RayTasks`; what was finished is in the store.
         KeyboardInterrupt: after what was finished has been added; its text says how to go on.
 
@@ -112,11 +113,14 @@ def sign_all(
     names = [job.name for job in jobs]
     if twice := sorted({name for name in names if names.count(name) > 1}) if len(set(names)) < len(names) else []:
         raise ValueError(f"two models are called {twice[0]!r}; in a store names are unique: give other names")
+    for name in names:
+        check_text("name", name)
     additions = Additions(os.fspath(store), metadata)
     if additions.store is not None:
         _check_that_they_fit(jobs, probes, additions.store)
-    left, present, failed = _what_is_left(jobs, additions.store)
+    left, present, failed, known = sort_out(jobs, additions.store)
     done: list[Done] = []
+    n_signed = 0
 
     def add(*, now: bool = False) -> None:
         added, refused = additions.add_what_is_due(now=now)
@@ -124,10 +128,13 @@ def sign_all(
         failed.extend(refused)
 
     def speed(rate: float) -> str:
-        return f"{60 * rate:,.1f} models/min, {rate * probes.n_queries:,.0f} queries/s, {len(failed)} failed"
+        rates = f"{60 * rate:,.1f} models/min, {rate * probes.n_queries:,.0f} queries/s, " if rate else ""
+        return f"{rates}{len(failed)} failed"
 
     before, finished = len(present) + len(failed), 0
-    bar = progress_bar("signing", len(jobs), unit="models", show=progress, done=before, speed=speed)
+    bar = progress_bar(
+        "signing", len(jobs), unit="models", show=progress, done=before, speed=speed, worked=lambda: n_signed
+    )
     with _told_how_to_go_on(additions, say), bar as update, contextlib.ExitStack() as stack:
         # Whatever ends the loop: first the work is stopped, then what was finished is added.
         stack.callback(lambda: add(now=True))
@@ -141,13 +148,16 @@ def sign_all(
                 for text in outcome.warnings:
                     warnings.warn(f"{outcome.job.name}: {text}", stacklevel=2)
                 additions.take(outcome)
+                n_signed += 1
             finished += outcome is not None
             add()
             update(before + finished)
     order = {name: i for i, name in enumerate(names)}
     failed.sort(key=lambda each: order[each.job.name])
     version = None if additions.store is None else additions.store.version
-    return SignedAll(tuple(done), tuple(present), tuple(failed), time.monotonic() - began, version)
+    known |= {each.name: each.r2 for each in done}
+    poor = {name: known[name] for name in names if name in known and known[name] < POOR_R2}
+    return SignedAll(tuple(done), tuple(present), tuple(failed), time.monotonic() - began, version, poor)
 
 
 def _check_that_they_fit(jobs: Sequence[Job], probes: ProbeSet, store: Store) -> None:
@@ -166,33 +176,6 @@ def _check_that_they_fit(jobs: Sequence[Job], probes: ProbeSet, store: Store) ->
                     f"the signatures of {store.uri} were fitted with {name} {stored[name]}, not {value} as for {job.name}; "
                     "sign with the same settings, or name another store"
                 )
-
-
-def _what_is_left(jobs: Sequence[Job], store: Store | None) -> tuple[list[Job], list[str], list[Failed]]:
-    """Models that are not in the store, those that are, and those whose name another file has there."""
-    there = set() if store is None else {entry.name for entry in store.entries()}
-    left = [job for job in jobs if job.name not in there]
-    known = [job for job in jobs if job.name in there]
-    present, failed = [], []
-    for start in range(0, len(known) if store is not None else 0, READ):
-        part = known[start : start + READ]
-        assert store is not None
-        for job, signature in zip(part, store.load([job.name for job in part]), strict=True):
-            stored = signature.settings.get("model", {}).get("file_sha256")
-            try:
-                given = identity_of(job.model)
-            except (OSError, ZestError):
-                # The file has gone since: what was signed is in the store.
-                given = None
-            if stored is not None and given is not None and stored != given:
-                error = (
-                    f"{store.uri} holds the signature of another file under the name {job.name} (SHA-256 {stored[:16]}, and "
-                    f"{job.model} has {given[:16]}); give the new model another name, or remove the old one first"
-                )
-                failed.append(Failed(job, error, tries=0))
-            else:
-                present.append(job.name)
-    return left, present, failed
 
 
 @contextlib.contextmanager

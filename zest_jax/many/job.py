@@ -67,6 +67,7 @@ class Failed(NamedTuple):
         where: the machine that tried it last, or None for this process or where it is not known.
         tries: how often it was begun.
         trace: where in the code, or "".
+        conflict: whether the store holds something else under its name, so that it is of no use to sign it again.
     """
 
     job: Job
@@ -74,6 +75,7 @@ class Failed(NamedTuple):
     where: str | None = None
     tries: int = 1
     trace: str = ""
+    conflict: bool = False
 
 
 Outcome = Signed | Failed

@@ -1,6 +1,7 @@
 """Which models are meant by files, folders and Python references, and what each is called."""
 
 import os
+import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -9,7 +10,7 @@ from zest_jax.blackbox.checkpoint import name_of
 from zest_jax.blackbox.external_data import external_files
 from zest_jax.blackbox.files import is_reference
 from zest_jax.blackbox.recognise import FileKind, file_identity, is_checkpoint_folder, recognise
-from zest_jax.screening.entries import check_text
+from zest_jax.names import check_text
 
 # Of a folder, files that end so are its models; what else lies there (logs, labels, signatures) is not.
 ENDINGS = (".onnx", ".pt", ".pth", ".pt2", ".ts", ".safetensors")
@@ -42,18 +43,24 @@ def find_models(given: Sequence[str | os.PathLike[str]], *, names: Naming = "fil
         FileNotFoundError: there is no such file.
         ValueError: a model is behind an address; a folder holds none; two would have the same name, or one an impossible one.
 
+    Warns:
+        UserWarning: a model is given twice; it is taken once.
+
     >>> [model.name for model in find_models(["tests/golden/models"])]
     ['unrelated', 'victim', 'victim_epoch3']
     """
     if names not in ("file", "path"):
         raise ValueError(f"`names` is {names!r}; choose 'file' or 'path'")
     found: dict[str, Model] = {}
+    sources: set[str] = set()
     for one in given:
         for name, source in _models_of(str(one), names):
+            if source in sources:
+                warnings.warn(f"{source} is given twice; it is taken once", stacklevel=2)
+                continue
+            sources.add(source)
             check_text("name", name)
             if (other := found.get(name)) is not None:
-                if other.source == source:
-                    raise ValueError(f"{source} is given twice; name each model once")
                 raise ValueError(
                     f"{other.source} and {source} would both be called {name!r}; in a store names are unique: "
                     "`names='path'` calls models after their paths"

@@ -6,22 +6,31 @@ import logging
 import math
 import os
 import platform
+import re
 import shutil
 import socket
 import tempfile
+import threading
 import warnings
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 from zest_jax.cores import usable_cores
 from zest_jax.errors import ClusterError, missing_extra
+from zest_jax.many.job import Say
 
 # Seconds that an address has for an answer.
 REACH = 5.0
+# Seconds that Ray itself takes at most to find out that a head does not answer it.
+JOINING = 20
 # Bytes of a Ray of our own for probes and signatures under way, besides twice the probes.
 ROOM = 256 * 2**20
 # What Ray adds to the path of its folder for its longest socket, and what systems allow for all of it.
 _SOCKET, _LONGEST = 70, 103
+_OWN_FOLDER = re.compile(r"zest-ray-(\d+)-\w+")
+# A line of the log of Ray's C++ code: it names the source.
+_NATIVE = re.compile(rb"\w\.(cc|h):\d+[:\]]")
 
 
 def import_ray() -> Any:
@@ -37,18 +46,22 @@ def import_ray() -> Any:
 
 
 @contextlib.contextmanager
-def connected(address: str | None, *, room: int) -> Iterator[Any]:
+def connected(address: str | None, *, room: int, say: Say = lambda text: None) -> Iterator[Any]:
     """Give the module `ray`, connected to a cluster.
 
     Args:
         address: HOST:PORT of its head, "auto" for the one that this machine belongs to, or None to start a Ray on this machine,
             which is ended afterwards with all its files. A connection that this process has already is taken as it is.
         room: bytes of the probes, for which a Ray of our own must have room.
+        say: is told that a cluster is being joined, which can take a while.
 
     Raises:
         MissingExtraError: Ray is not installed.
+        ValueError: it is no address.
         ClusterError: it cannot be reached or joined.
     """
+    if address is not None:
+        check_address(address)
     ray = import_ray()
     if ray.is_initialized():
         here = ray.get_runtime_context().gcs_address
@@ -63,12 +76,14 @@ def connected(address: str | None, *, room: int) -> Iterator[Any]:
     quiet = {"log_to_driver": False, "logging_level": logging.ERROR, "include_dashboard": None}
     with contextlib.ExitStack() as stack:
         if address is None:
-            folder = _folder()
+            folder = own_folder()
             stack.callback(shutil.rmtree, folder, ignore_errors=True)
             stack.callback(ray.shutdown)
-            _started(ray, {**quiet, "include_dashboard": False}, folder, room)
+            # Ray lets everybody into the folder that it is given; nobody else comes into the one around it.
+            _started(ray, {**quiet, "include_dashboard": False}, os.path.join(folder, "r"), room)
         else:
-            _check_address(address)
+            say(f"connecting to {'the Ray cluster' if address == 'auto' else address} (up to {JOINING} s)")
+            _reach(address)
             stack.callback(ray.shutdown)
             _joined(ray, address, quiet)
         yield ray
@@ -127,7 +142,8 @@ def _started(ray: Any, settings: Mapping[str, Any], folder: str, room: int) -> N
 
 def _joined(ray: Any, address: str, settings: Mapping[str, Any]) -> None:
     try:
-        _init(ray, address, **settings)
+        with native_log_kept_back():
+            _init(ray, address, **settings)
     except Exception as error:  # Ray raises what it likes
         text = str(error)
         if "ersion mismatch" in text:
@@ -150,20 +166,36 @@ def _init(ray: Any, address: str, **settings: Any) -> None:
         ray.init(address, **settings)
 
 
-def _check_address(address: str) -> None:
-    """Refuse in a moment what Ray would try to reach for a long time."""
+def check_address(address: str) -> None:
+    """Refuse what cannot be the address of a cluster.
+
+    Raises:
+        ValueError: it is none.
+
+    >>> check_address("10.0.0.1:6379")
+    >>> check_address("cluster")
+    Traceback (most recent call last):
+    ValueError: 'cluster' is no address of a Ray cluster; give HOST:PORT of its head (Ray takes port 6379), or auto
+    """
     if address == "auto":
         return
     if "://" in address:
-        raise ClusterError(
+        raise ValueError(
             f"{address} is an address of Ray Client, which loses its tasks when its connection breaks; run this on a machine of "
             "the cluster and give HOST:PORT of its head, or auto"
         )
     host, colon, port = address.rpartition(":")
-    if not colon or not host or not port.isdigit():
-        raise ClusterError(
+    if not colon or not host or not port.isdecimal():
+        raise ValueError(
             f"{address!r} is no address of a Ray cluster; give HOST:PORT of its head (Ray takes port 6379), or auto"
         )
+
+
+def _reach(address: str) -> None:
+    """Refuse in a moment what Ray would try to reach for a long time."""
+    if address == "auto":
+        return
+    host, _, port = address.rpartition(":")
     try:
         with socket.create_connection((host.strip("[]"), int(port)), timeout=REACH) as line:
             greeted = _speaks_http2(line)
@@ -191,12 +223,72 @@ def _speaks_http2(line: socket.socket) -> bool:
     return len(answer) == 9 and answer[3] == 4
 
 
-def _folder() -> str:
-    """A folder for the files of a Ray of our own; its path must be short, since sockets are among them."""
+@contextlib.contextmanager
+def native_log_kept_back() -> Iterator[None]:
+    """Leave out of stderr what Ray's C++ code logs: hundreds of lines where a head does not answer; all else passes.
+
+    It writes to the file descriptor, and reads the settings of its log after that.
+    """
+    try:
+        kept = os.dup(2)
+    except OSError:  # closed
+        yield
+        return
+    reading, writing = os.pipe()
+
+    def pass_on() -> None:
+        with os.fdopen(reading, "rb") as lines:
+            for line in lines:
+                if not _NATIVE.search(line):
+                    with contextlib.suppress(OSError):
+                        os.write(kept, line)
+
+    os.dup2(writing, 2)
+    os.close(writing)
+    thread = threading.Thread(target=pass_on, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        thread.join(5.0)
+        # A process that was started meanwhile may still write.
+        if not thread.is_alive():
+            os.close(kept)
+
+
+def own_folder() -> str:
+    """A folder for the files of a Ray of our own, for this user alone; those that killed processes left are removed.
+
+    Its path must be short, since sockets are among the files.
+    """
     root = tempfile.gettempdir()
-    if len(root) + len("/zest-ray-12345678") + _SOCKET > _LONGEST and os.path.isdir("/tmp"):
+    if len(f"{root}/zest-ray-1234567-12345678/r") + _SOCKET > _LONGEST and os.path.isdir("/tmp"):
         root = "/tmp"
-    return tempfile.mkdtemp(prefix="zest-ray-", dir=root)
+    remove_left_behind(root)
+    return tempfile.mkdtemp(prefix=f"zest-ray-{os.getpid()}-", dir=root)
+
+
+def remove_left_behind(root: str) -> None:
+    """Remove the folders in which processes of this user, which have ended, kept a Ray of their own."""
+    if os.name == "nt":
+        # Where asking for a process by a signal would end it.
+        return
+    for path in Path(root).glob("zest-ray-*"):
+        match = _OWN_FOLDER.fullmatch(path.name)
+        with contextlib.suppress(OSError):
+            if match and path.lstat().st_uid == os.getuid() and not path.is_symlink() and not _runs(int(match[1])):
+                shutil.rmtree(path, ignore_errors=True)
+
+
+def _runs(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:  # somebody else's
+        return True
+    return True
 
 
 def _first_line(error: Exception) -> str:

@@ -14,7 +14,7 @@ import numpy as np
 from zest_jax.errors import ClusterError, ZestError
 from zest_jax.many.job import Failed, Job, Outcome, Say, Signed, in_words
 from zest_jax.many.models import identity_of
-from zest_jax.many.ray_cluster import connected, described, places
+from zest_jax.many.ray_cluster import check_address, connected, described, places
 from zest_jax.many.worker import task
 from zest_jax.probes.probe_set import ProbeSet
 from zest_jax.signature import Signature
@@ -58,7 +58,7 @@ class RayTasks:
         patience: seconds to wait for a node with what a model takes, when the last such node has died.
 
     Raises:
-        ValueError: a number is out of range.
+        ValueError: a number is out of range, or the address is none.
         ClusterError: by `outcomes`; the cluster cannot be reached, has other versions, or no node has what a model takes.
         MissingExtraError: by `outcomes`; Ray is not installed.
 
@@ -75,6 +75,8 @@ class RayTasks:
     patience: float = 60.0
 
     def __post_init__(self) -> None:
+        if self.address is not None:
+            check_address(self.address)
         if not (0 < self.cpus < math.inf):
             raise ValueError(f"`cpus` is {self.cpus}; give the CPUs of one model, above 0")
         if not (0 <= self.gpus < math.inf) or (self.gpus > 1 and self.gpus != int(self.gpus)):
@@ -86,7 +88,7 @@ class RayTasks:
 
     def outcomes(self, jobs: Iterable[Job], probes: ProbeSet, say: Say) -> Iterator[Outcome | None]:
         room = sum(value.nbytes for value in vars(probes).values() if isinstance(value, np.ndarray))
-        with connected(self.address, room=room) as ray:
+        with connected(self.address, room=room, say=say) as ray:
             if not (at_a_time := places(ray, self.cpus, self.gpus)):
                 raise ClusterError(f"{self.no_place(ray)}; lower `cpus` and `gpus`, or start a node that has them")
             say(f"Ray: {described(ray)}, {at_a_time} model{'s' if at_a_time > 1 else ''} at a time")

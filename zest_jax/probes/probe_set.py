@@ -221,6 +221,12 @@ class ProbeSet:
         """
         path = Path(path)
         try:
+            with path.open("rb") as file:
+                array = file.read(6) == b"\x93NUMPY"
+            if array:
+                raise FileFormatError(
+                    f"{path} is an array of NumPy, not a probe set; make one of its images: `zest probes {path} -o probes.npz`"
+                )
             with path.open("rb") as file, np.load(file, allow_pickle=False) as data:
                 if not hasattr(data, "files") or "header" not in data.files:
                     raise FileFormatError(

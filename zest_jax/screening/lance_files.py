@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from zest_jax.errors import StoreError, missing_extra
+from zest_jax.errors import NotAStoreError, StoreError, missing_extra
 
 # What systems say when there is no more room for a file.
 _FULL = ("No space left", "quota exceeded", "File too large")
@@ -46,13 +46,15 @@ def open_dataset(uri: str, version: int | None, storage_options: Mapping[str, st
     """Open a Lance data set, or return None where there is none.
 
     Raises:
-        StoreError: it cannot be opened, or is damaged: a folder that holds data of models, but not what says which.
+        NotAStoreError: it is a file.
+        StoreError: it cannot be opened, has no such version, or is damaged: a folder that holds data of models, but not what
+            says which.
     """
     lance = import_lance()
     folder = local_folder(uri)
     if folder is not None and not folder.is_dir():
         if folder.exists():
-            raise StoreError(f"{uri} is a file, not a store; a store is a folder")
+            raise NotAStoreError(f"{uri} is a file, not a store; a store is a folder")
         return None
     options = dict(storage_options) if storage_options else None
     try:
@@ -60,7 +62,15 @@ def open_dataset(uri: str, version: int | None, storage_options: Mapping[str, st
             # A store is opened for one task; its reader needs no cache of gigabytes.
             return lance.dataset(uri, version=version, storage_options=options, metadata_cache_size_bytes=64 * 2**20)
     except StoreError as error:
-        if isinstance(error.__cause__, ValueError) and "was not found" in str(error.__cause__) and version is None:
+        if version is not None:
+            if (newest := open_dataset(uri, None, storage_options)) is None:
+                return None
+            with told(uri, "read"):
+                there = sorted(int(each["version"]) for each in newest.versions())
+            if version not in there:
+                raise StoreError(f"{uri} has no version {version}; it has {_numbers(there)}") from error
+            raise
+        if isinstance(error.__cause__, ValueError) and "was not found" in str(error.__cause__):
             if folder is not None and (files := [file for file in folder.glob("data/*.lance") if file.is_file()]):
                 raise StoreError(
                     f"the store {uri} is damaged: data/ holds {len(files)} files of models, but no version in _versions/ names "
@@ -68,6 +78,28 @@ def open_dataset(uri: str, version: int | None, storage_options: Mapping[str, st
                 ) from error
             return None
         raise
+
+
+def other_files(uri: str) -> list[str]:
+    """Files in the folder of a store that are none of a store's; none where there is no folder."""
+    folder = local_folder(uri)
+    if folder is None or not folder.is_dir():
+        return []
+    # What a creation that was killed leaves behind may be there; no model was in it.
+    found = sorted(p.name for p in folder.iterdir() if p.name not in ("data", "_transactions", "_versions"))
+    return found + sorted(f"data/{p.name}" for p in folder.glob("data/*"))
+
+
+def check_room(uri: str) -> None:
+    """Refuse to make a store in a folder that holds something else.
+
+    Raises:
+        StoreError: it does.
+    """
+    if found := other_files(uri):
+        raise StoreError(
+            f"{uri} is a folder that holds other files ({', '.join(found[:3])}); name a folder that does not exist"
+        )
 
 
 @contextlib.contextmanager
@@ -101,6 +133,19 @@ def _in_words(uri: str, doing: str, text: str) -> str:
             "a backup brings the file back"
         )
     return f"{start} ({short})"
+
+
+def _numbers(versions: list[int]) -> str:
+    """Versions in words.
+
+    >>> _numbers([1, 2, 3]), _numbers([4]), _numbers([1, 5, 6])
+    ('versions 1 to 3', 'version 4', 'versions 1, 5, 6')
+    """
+    if len(versions) == 1:
+        return f"version {versions[0]}"
+    if versions == list(range(versions[0], versions[-1] + 1)):
+        return f"versions {versions[0]} to {versions[-1]}"
+    return f"versions {', '.join(map(str, versions))}"
 
 
 def settle(folder: Path, since: float) -> None:

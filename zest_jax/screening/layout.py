@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from zest_jax.distances import comparable_settings
-from zest_jax.errors import FileFormatError, ProbeMismatchError, StoreError
+from zest_jax.errors import FileFormatError, NotAStoreError, ProbeMismatchError, StoreError
 from zest_jax.screening.entries import Entry, Metadata
 from zest_jax.screening.sketch import KIND, Sketch, SketchSettings, make_sketches
 from zest_jax.signature import Signature
@@ -106,11 +106,14 @@ class Header:
         """Read what `to_metadata` returned.
 
         Raises:
-            StoreError: the data set is no store, or one of another version.
+            NotAStoreError: the data set is none of signatures.
+            StoreError: it is a store of another version, or damaged.
         """
         metadata = metadata or {}
         if VERSION_KEY not in metadata:
-            raise StoreError(f"{uri} is a Lance data set, but not a store of signatures; `zest store add` makes stores")
+            raise NotAStoreError(
+                f"{uri} is a Lance data set, but not a store of signatures; `zest store add` makes stores"
+            )
         version = metadata[VERSION_KEY].decode(errors="replace")
         if version != FORMAT_VERSION:
             maker = metadata.get(MADE_BY_KEY, b"unknown").decode(errors="replace")

@@ -6,9 +6,19 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from zest_jax.errors import StoreError
+from zest_jax.names import check_text
 from zest_jax.screening.additions import PATIENCE, Added, already_there, insert
-from zest_jax.screening.entries import ANY, UNKNOWN, Entry, Filter, Metadata, check_text, quoted
-from zest_jax.screening.lance_files import import_lance, local_folder, now, open_dataset, settle, told
+from zest_jax.screening.entries import ANY, UNKNOWN, Entry, Filter, Metadata, quoted
+from zest_jax.screening.lance_files import (
+    check_room,
+    import_lance,
+    local_folder,
+    now,
+    open_dataset,
+    other_files,
+    settle,
+    told,
+)
 from zest_jax.screening.layout import (
     ENTRY_COLUMNS,
     METADATA_COLUMNS,
@@ -110,14 +120,7 @@ class Store:
         folder = local_folder(uri)
         if open_dataset(uri, None, storage_options) is not None:
             raise StoreError(f"{uri} exists already; open it (`Store.open`), or name another")
-        if folder is not None and folder.is_dir():
-            # What a creation that was killed leaves behind may be there; no model was in it.
-            foreign = sorted(p.name for p in folder.iterdir() if p.name not in ("data", "_transactions", "_versions"))
-            foreign += sorted(f"data/{p.name}" for p in folder.glob("data/*"))
-            if foreign:
-                raise StoreError(
-                    f"{uri} is a folder that holds other files ({', '.join(foreign[:3])}); name a folder that does not exist"
-                )
+        check_room(uri)
         since = now()
         options = dict(storage_options) if storage_options else None
         try:
@@ -145,10 +148,16 @@ class Store:
         Raises:
             MissingExtraError: pylance is not installed.
             FileNotFoundError: there is no store.
-            StoreError: it is damaged, of another format version, no store of signatures, or has no such version.
+            NotAStoreError: it is a file, or a data set of something else.
+            StoreError: it is damaged, of another format version, or has no such version.
         """
         uri = os.fspath(uri)
         dataset = open_dataset(uri, version, storage_options)
+        if dataset is None and other_files(uri):
+            raise FileNotFoundError(
+                f"{uri} is a folder, but no store of signatures; name the folder of a store, or a new one: `zest store add STORE "
+                "MODEL.sig ...` makes it"
+            )
         if dataset is None:
             raise FileNotFoundError(f"there is no store {uri}; make one with `zest store add {uri} MODEL.sig ...`")
         header = Header.from_metadata(dataset.schema.metadata, uri)

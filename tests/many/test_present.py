@@ -1,0 +1,121 @@
+"""What a store holds under a model's name: the same, another file, or the same file asked otherwise."""
+
+import dataclasses
+import shutil
+from typing import Any
+
+import numpy as np
+import pytest
+
+import zest_jax as zj
+from zest_jax.many import Job, sign_all
+from zest_jax.many.present import differences
+from zest_jax.screening import Store
+
+pytest.importorskip("lance")
+PLAIN = {"adapter": "onnx", "mean": None, "std": None, "value_range": [0.0, 1.0], "layout": "NCHW", "rate": None}
+PLAIN |= {"output": "scores", "returns": "auto", "input_dtype": "float32", "file_sha256": "0" * 64}
+
+
+def stored(class_names: tuple[str, ...] | None = None, **noted: Any) -> zj.Signature:
+    ones = np.ones((1, 2), np.float32)
+    return zj.Signature(
+        weights=ones,
+        segment_counts=np.array([1], np.int32),
+        r2=ones,
+        variance=ones,
+        probe_hash="0" * 64,
+        label="m",
+        class_names=class_names,
+        settings={"model": {**PLAIN, **noted}},
+    )
+
+
+NORMALISED = {"mean": [0.5, 0.4, 0.3], "std": [0.2, 0.2, 0.2]}
+
+
+@pytest.mark.parametrize(
+    ("noted", "load", "different"),
+    [
+        ({}, {}, []),
+        ({}, {"mean": (0.5,), "std": (0.2,)}, ["mean", "std"]),
+        (NORMALISED, {"mean": (0.5, 0.4, 0.3), "std": np.array([0.2, 0.2, 0.2])}, []),
+        (NORMALISED, {"mean": (0.5, 0.4, 0.31), "std": (0.2, 0.2, 0.2)}, ["mean"]),
+        (NORMALISED, {}, ["mean", "std"]),
+        (NORMALISED, {"mean": None, "std": None}, ["mean", "std"]),
+        # What the file tells is nobody's choice.
+        (NORMALISED | {"adapter": "checkpoint", "rate": 8000}, {}, []),
+        (NORMALISED | {"adapter": "checkpoint"}, {"mean": (0.1,), "layout": "NCHW"}, []),
+        ({"adapter": "checkpoint"}, {"returns": "logits"}, ["returns"]),
+        ({"value_range": [0.0, 255.0], "input_dtype": "uint8"}, {}, []),
+        ({"value_range": [0.0, 255.0], "input_dtype": "uint8"}, {"mean": (0.5,)}, []),
+        ({"value_range": [0.0, 255.0]}, {}, ["value_range"]),
+        ({"value_range": [0.0, 255.0]}, {"value_range": (0, 255)}, []),
+        ({}, {"value_range": (-1.0, 1.0)}, ["value_range"]),
+        # What was found out, and is not given now.
+        ({"layout": "NHWC", "rate": 8000, "returns": "logits"}, {}, []),
+        ({}, {"layout": "NHWC"}, ["layout"]),
+        ({}, {"layout": "NCHW", "returns": "auto", "threads": 4, "trust": True}, []),
+        ({}, {"output": "features"}, ["output"]),
+        ({}, {"output": 1}, []),
+        ({"output": 0}, {"output": 1}, ["output"]),
+        ({}, {"rate": 8000}, []),
+        ({"rate": 16000}, {"rate": 8000}, ["rate"]),
+    ],
+)
+def test_options_that_a_model_was_not_signed_with(noted, load, different):
+    job = Job(name="m", model="m.onnx", load=load)
+    assert [name for name, *_ in differences(job, stored(**noted))] == different
+
+
+def test_class_names_that_were_given_count():
+    job = Job(name="m", model="m.onnx", load={"class_names": ["a", "b"]})
+    assert list(differences(job, stored(("a", "b")))) == []
+    assert list(differences(job, stored(("a", "c")))) == [("class names", ("a", "c"), ("a", "b"))]
+    assert list(differences(Job(name="m", model="m.onnx"), stored(("a", "b")))) == []
+
+
+def test_a_black_box_made_in_code_may_have_a_mean_of_its_own():
+    assert list(differences(Job(name="m", model="package.module:make"), stored(**NORMALISED))) == []
+
+
+def test_a_model_of_texts_has_no_pixels():
+    signature = stored()
+    texts = dataclasses.replace(signature, settings={"model": {"adapter": "texts", "takes": "strings"}})
+    assert list(differences(Job(name="m", model="m.onnx", load={"mean": (0.5,)}), texts)) == []
+
+
+def test_the_same_file_asked_otherwise_is_told_of_and_kept(tmp_path, probes, real):
+    job = dataclasses.replace(real[0], load={})
+    sign_all([job], probes, tmp_path / "s")
+    found = sign_all([real[0], real[1]], probes, tmp_path / "s")
+    (failed,) = found.failed
+    assert failed.error == (
+        f"{tmp_path / 's'} holds {job.name} signed with mean none, now 0.485,0.456,0.406; std none, now 0.229,0.224,0.225: "
+        "remove it first (`zest store remove`), or give the options it was signed with"
+    )
+    assert (failed.conflict, failed.tries, found.present) == (True, 0, ())
+    assert [done.name for done in found.done] == [real[1].name]
+    assert sign_all([job], probes, tmp_path / "s").present == (job.name,)
+    Store.open(tmp_path / "s").remove([job.name])
+    assert sign_all([real[0]], probes, tmp_path / "s").failed == ()
+
+
+def test_another_file_under_a_name_that_is_taken_is_told_of(tmp_path, probes, real):
+    shutil.copy(real[0].model, tmp_path / "m.onnx")
+    job = dataclasses.replace(real[0], name="m", model=str(tmp_path / "m.onnx"))
+    sign_all([job], probes, tmp_path / "s")
+    shutil.copy(real[1].model, tmp_path / "m.onnx")
+    (failed,) = sign_all([job], probes, tmp_path / "s").failed
+    assert "holds the signature of another file under the name m (SHA-256 " in failed.error
+    assert failed.conflict
+    (tmp_path / "m.onnx").unlink()
+    assert sign_all([job], probes, tmp_path / "s").present == ("m",)
+
+
+def test_poor_fits_are_told_again(tmp_path, probes, real, monkeypatch):
+    monkeypatch.setattr("zest_jax.many.driver.POOR_R2", 1.1)
+    first = sign_all(real[:1], probes, tmp_path / "s")
+    again = sign_all(real[:1], probes, tmp_path / "s")
+    assert first.poor == pytest.approx(again.poor)
+    assert tuple(again.poor) == again.present == (real[0].name,)
