@@ -12,8 +12,8 @@ question here, which `zest_jax.baselines.Zest` would ask once.
 Measures: area under the ROC curve (AUROC), and the share of related pairs (TPR) above a threshold that at most 5% of the
 unrelated pairs exceed, with 95% intervals from resampling the pairs.
 Expected: Zest separates better with more questions; which split of them into references and masks is best is measured.
-Hardware and time: `small` an hour on two cores beside other work, of which 18 minutes make the models, and half an hour more for the
-128,000 questions to each of its 51 models (30 s a model where nothing else runs).
+Hardware and time: `small` an hour on two cores beside other work, of which 18 minutes make the models, and half an hour
+more for the 128,000 questions to each of its 51 models (30 s a model where nothing else runs).
 """
 
 import dataclasses
