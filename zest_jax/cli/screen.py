@@ -139,7 +139,7 @@ class Screen(Common):
         same = same_as(found)
         if same is not None and not self.json:
             # Before any statistics.
-            (note if self.csv else result_console().print)(same.text)
+            (note if self.csv else _tell)(same.text)
         rows = [
             {
                 **as_json(near.entry),
@@ -183,7 +183,7 @@ class Screen(Common):
             _print_nearest(found)
         if found.judgement is not None and not self.json:
             by_distance = "by the distance alone: " if same is not None and same.decides else ""
-            (note if self.csv else result_console().print)(by_distance + found.judgement.text)
+            (note if self.csv else _tell)(by_distance + found.judgement.text)
         warn_of_poor_fits([suspect.label], [suspect])
 
     def _among(self, store: "Store") -> None:
@@ -242,6 +242,11 @@ class Screen(Common):
         with importable_from_here():
             box = self.how.load(suspect)
         return sign(box, probes, progress=self.progress, **self.solve.arguments())
+
+
+def _tell(text: str) -> None:
+    """Print a sentence of the result, which is not cut where a pipe has 80 columns."""
+    result_console().print(text, soft_wrap=True)
 
 
 def read_unrelated(names: "Sequence[str]", store: "Store | None") -> "list[Signature]":
