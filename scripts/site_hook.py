@@ -2,7 +2,8 @@
 
 * The repository's address and the site's own come from `[project.urls] Repository` in pyproject.toml.
 * `<!-- file NAME -->` in a page stands for a file of the repository, `<!-- zest commands -->` for what every command of `zest`
-  says about itself: what `zest COMMAND --help` prints, taken from the parser that reads the commands.
+  says about itself: what `zest COMMAND --help` prints, taken from the parser that reads the commands. `<!-- verdicts that do not
+  hold -->` stands for what the results files say of the paper's claims.
 * Links that leave `docs/` work on GitHub as they stand. Here pictures come into the site, and all else leads to the repository.
 * Equations between dollars become MathML, which browsers draw without scripts and fonts from elsewhere.
 """
@@ -11,6 +12,7 @@ import contextlib
 import dataclasses
 import html
 import io
+import json
 import os
 import posixpath
 import re
@@ -34,10 +36,12 @@ PICTURES = (".png", ".svg", ".jpg")
 HELP_WIDTH = 84
 
 _FENCE = re.compile(r"^(?P<fence>`{3,}).*?^(?P=fence)[ \t]*$", re.M | re.S)
-_CODE = re.compile(r"(`+)(?!`).+?(?<!`)\1(?!`)", re.S)
+# Blocks and words of code, which stay as they are.
+_VERBATIM = re.compile(rf"{_FENCE.pattern}|(?P<ticks>`+)(?!`).+?(?<!`)(?P=ticks)(?!`)", re.M | re.S)
 _LINK = re.compile(r"(?P<text>!?\[(?:[^\[\]]|\[[^\]]*\])*\])\((?P<target>[^)\s]+)\)")
 _FILE = re.compile(r"^<!-- file (\S+) -->$", re.M)
 _COMMANDS = re.compile(r"^<!-- zest commands -->$", re.M)
+_FAILED = re.compile(r"^<!-- verdicts that do not hold -->$", re.M)
 _MATH = re.compile(r'<(?P<tag>span|div) class="arithmatex">(?P<tex>.*?)</(?P=tag)>', re.S)
 
 
@@ -61,7 +65,9 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
             if picture.is_relative_to(docs) or files.get_file_from_path(name) is not None:
                 continue
             if not picture.exists():
-                raise PluginError(f"docs/{page.src_uri} shows {name}, which is not there; the site is built from a clone")
+                raise PluginError(
+                    f"docs/{page.src_uri} shows {name}, which is not there; the site is built from a clone"
+                )
             files.append(File.generated(config, name, abs_src_path=str(picture)))
     return files
 
@@ -70,6 +76,7 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
     """Put in what a page takes from elsewhere, and turn links that leave `docs/`."""
     text = with_files(markdown)
     text = _COMMANDS.sub(lambda _: commands_page(), text)
+    text = _FAILED.sub(lambda _: what_does_not_hold(), text)
     return with_links(text, page.file.src_uri, Path(config.docs_dir), config.repo_url or "")
 
 
@@ -136,17 +143,11 @@ def with_links(text: str, page: str, docs: Path, repository: str) -> str:
 
 def _outside_code(text: str, change: typing.Callable[[str], str]) -> str:
     """Change a page but for its blocks and words of code."""
-    for pattern in (_FENCE, _CODE):
-        kept = [match[0] for match in pattern.finditer(text)]
-        if pattern is _FENCE:
-            blocks, text = kept, pattern.sub("\x02", text)
-        else:
-            words, text = kept, pattern.sub("\x03", text)
-    text = change(text)
-    again = iter(words)
-    text = re.sub("\x03", lambda _: next(again), text)
-    again_blocks = iter(blocks)
-    return re.sub("\x02", lambda _: next(again_blocks), text)
+    parts, end = [], 0
+    for kept in _VERBATIM.finditer(text):
+        parts += [change(text[end : kept.start()]), kept[0]]
+        end = kept.end()
+    return "".join([*parts, change(text[end:])])
 
 
 def with_mathml(page: str) -> str:
@@ -163,6 +164,17 @@ def with_mathml(page: str) -> str:
         return f'<div class="equation">{math}</div>' if block else math
 
     return _MATH.sub(drawn, page)
+
+
+def what_does_not_hold(results: Path = ROOT / "benchmarks" / "results") -> str:
+    """Every claim of the paper that did not hold when it was measured again, as a table."""
+    rows = ["| experiment | claim | measured |", "|---|---|---|"]
+    for path in sorted(results.glob("*/*/result.json")):
+        for claim, verdict in json.loads(path.read_text(encoding="utf-8")).get("verdicts", {}).items():
+            # Rows of the race that say how each method did, not whether a claim holds.
+            if not verdict["holds"] and "questions: TPR" not in claim:
+                rows.append(f"| `{path.parent.parent.name}`, {path.parent.name} | {claim} | {verdict['text']} |")
+    return "\n".join(rows)
 
 
 def commands_page() -> str:
