@@ -161,6 +161,8 @@ def with_mathml(page: str) -> str:
         tex = html.unescape(match["tex"]).strip()
         block = tex.startswith(r"\[")
         math = latex2mathml.converter.convert(tex[2:-2].strip(), display="block" if block else "inline")
+        if left := re.search(r"\\[A-Za-z]+", math):
+            raise PluginError(f"{left[0]} in the equation {tex} has no MathML; write it otherwise")
         return f'<div class="equation">{math}</div>' if block else math
 
     return _MATH.sub(drawn, page)
