@@ -31,13 +31,12 @@ class Ran:
 
     Attributes:
         printed: by its Python, block after block.
-        names: what its Python defined.
-        folder: in which it ran.
+        shown: what the document shows as printed (a block of text after one of Python), and what was, where nothing was made
+            smaller before.
     """
 
-    printed: list[str]
-    names: Mapping[str, Any]
-    folder: Path
+    printed: list[str] = dataclasses.field(default_factory=list)
+    shown: list[tuple[str, str]] = dataclasses.field(default_factory=list)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,45 +53,49 @@ class Runner:
 
     def run(self, document: Document, folder: Path, names: Mapping[str, Callable[[], Any]]) -> Ran:
         """Run it in an empty folder; `names` makes the variables that it takes for granted, those that it uses."""
-        blocks = [block for block in document.blocks if LANGUAGES[block.language]]
-        text = "\n".join(block.text for block in blocks)
+        blocks = document.blocks
+        text = "\n".join(block.text for block in blocks if LANGUAGES[block.language])
         given = self.world.provide(text, folder)
         python = "\n".join(block.text for block in blocks if block.language == "python")
         namespace: dict[str, Any] = {"__name__": "__main__"}
         namespace |= {name: make() for name, make in names.items() if name in python}
         made = {place: find() for place, find in self.places.items() if place in small(text, {})}
         made["{folder}"] = str(folder)
-        printed = []
+        ran, as_shown, before = Ran(), True, Block("", "", 0)
         commands: dict[str, Command] = {"zest": _zest(folder, given)}
         commands |= {name: _elsewhere(name) for name in ("make", "pip", "ray")}
         terminal = Terminal(folder, commands, {**SECRETS, "NO_PROXY": "localhost,127.0.0.1"})
-        before = list(sys.path)
+        paths = list(sys.path)
         try:
             for block in blocks:
-                source = f"{document.name}, line {block.line}"
+                source, code = f"{document.name}, line {block.line}", small(block.text, made)
+                as_shown &= block.language != "python" or code == block.text
                 try:
                     if block.language == "bash":
-                        terminal.run(small(block.text, made))
-                    else:
+                        terminal.run(code)
+                    elif block.language == "python":
                         with terminal.inside():
                             sys.path.insert(0, str(folder))
-                            printed.append(_execute(block, small(block.text, made), document, namespace))
+                            ran.printed.append(_execute(block, code, document, namespace))
+                    elif (block.language, before.language, as_shown) == ("text", "python", True):
+                        ran.shown.append((block.text, ran.printed[-1]))
                 except Exception as error:
                     told = error if block.language == "bash" else traceback.format_exc()
                     raise AssertionError(f"{source}: this does not run:\n\n{block.text}\n{told}") from None
+                before = block
         finally:
-            sys.path[:] = before
+            sys.path[:] = paths
             terminal.close()
-        return Ran(printed, namespace, folder)
+        return ran
 
 
 def _execute(block: Block, code: str, document: Document, namespace: dict[str, Any]) -> str:
     out = io.StringIO()
     compiled = compile("\n" * (block.line - 1) + code, document.name, "exec")
-    began = time.monotonic()
+    began = time.process_time()
     with contextlib.redirect_stdout(out):
         exec(compiled, namespace)
-    sys.stdout.write(f"Python of line {block.line} # {time.monotonic() - began:.1f} s\n{out.getvalue()}")
+    sys.stdout.write(f"Python of line {block.line} # {time.process_time() - began:.1f} s\n{out.getvalue()}")
     return out.getvalue()
 
 

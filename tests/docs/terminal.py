@@ -140,7 +140,7 @@ class Terminal:
         environment = _variables((call / "environment").read_text(encoding="utf-8"))
         out, err = io.StringIO(), io.StringIO()
         code: int | str = "it was interrupted"
-        began = time.monotonic()
+        began = time.process_time()
         try:
             inside = self.inside(Path((call / "folder").read_text()), environment)
             with inside, contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
@@ -153,7 +153,7 @@ class Terminal:
             (call / "err").write_text(err.getvalue(), encoding="utf-8")
             (call / "code").write_text(f"{code}\n")
         # Shown where a test fails.
-        sys.stdout.write(f"$ {' '.join(words)} # {time.monotonic() - began:.1f} s\n{out.getvalue()}{err.getvalue()}")
+        sys.stdout.write(f"$ {' '.join(words)} # {time.process_time() - began:.1f} s\n{out.getvalue()}{err.getvalue()}")
         self.calls.append(Call(words, int(code), out.getvalue(), err.getvalue()))
 
     def _exported(self) -> dict[str, str]:
