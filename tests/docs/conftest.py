@@ -60,7 +60,7 @@ def ray_cluster() -> Iterator[str]:
             settings = {"include_dashboard": False, "object_store_memory": 80 * 2**20, "log_to_driver": False}
             with warnings.catch_warnings():
                 warnings.filterwarnings("ignore", message=r"os\.fork\(\) was called")
-                ray.init("local", num_cpus=4, _temp_dir=folder, logging_level=logging.ERROR, **settings)
+                ray.init("local", num_cpus=1, _temp_dir=folder, logging_level=logging.ERROR, **settings)
             yield ray.get_runtime_context().gcs_address
     finally:
         ray.shutdown()

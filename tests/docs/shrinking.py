@@ -28,6 +28,7 @@ REPLACED = (
     Replaced('recipe("fast-cifar")', 'recipe("fast-cifar").lasting(1)'),
     Replaced('recipe("fine-tune")', 'recipe("fine-tune").lasting(1)'),
     # Machines of others.
+    Replaced("cpus=4", "cpus=1"),
     Replaced("https://host/", SERVER + "/"),
     Replaced("https://models.example/", SERVER + "/"),
     Replaced("10.0.0.1:6379", CLUSTER),
@@ -38,7 +39,7 @@ _TRAINING = {"--epochs": "1", "--batch-size": "16"}
 
 #: Options that a command of `zest` gets where the document leaves them out.
 ADDED: Mapping[tuple[str, ...], Mapping[str, str]] = {
-    ("probes",): {"--n-references": "4", "--n-samples": "80"},
+    ("probes",): {"--n-references": "3", "--n-samples": "48"},
     ("train",): _TRAINING,
     ("reuse", "prune"): _TRAINING,
     ("reuse", "extract"): _TRAINING,
@@ -60,7 +61,7 @@ def with_small_sizes(words: list[str]) -> list[str]:
     """The words of a `zest` command (without `zest`) with the options that make it small.
 
     >>> with_small_sizes(["probes", "photos/", "--n-references", "20", "-o", "p.npz"])
-    ['probes', 'photos/', '--n-references', '20', '-o', 'p.npz', '--n-samples', '80']
+    ['probes', 'photos/', '--n-references', '20', '-o', 'p.npz', '--n-samples', '48']
     """
     more = [
         word
