@@ -39,7 +39,7 @@ _TRAINING = {"--epochs": "1", "--batch-size": "16"}
 
 #: Options that a command of `zest` gets where the document leaves them out.
 ADDED: Mapping[tuple[str, ...], Mapping[str, str]] = {
-    ("probes",): {"--n-references": "3", "--n-samples": "48"},
+    ("probes",): {"--n-references": "3", "--n-samples": "80"},
     ("train",): _TRAINING,
     ("reuse", "prune"): _TRAINING,
     ("reuse", "extract"): _TRAINING,
@@ -61,7 +61,7 @@ def with_small_sizes(words: list[str]) -> list[str]:
     """The words of a `zest` command (without `zest`) with the options that make it small.
 
     >>> with_small_sizes(["probes", "photos/", "--n-references", "20", "-o", "p.npz"])
-    ['probes', 'photos/', '--n-references', '20', '-o', 'p.npz', '--n-samples', '48']
+    ['probes', 'photos/', '--n-references', '20', '-o', 'p.npz', '--n-samples', '80']
     """
     more = [
         word
