@@ -43,6 +43,19 @@ ELSEWHERE = (
 )
 
 
+@dataclasses.dataclass(frozen=True)
+class NotRun:
+    """Python that a document shows as text, since it cannot run here: why, and which test runs the like with what there is."""
+
+    page: str
+    shown: str
+    why: str
+    file: str
+
+
+NOT_RUN: tuple[NotRun, ...] = ()
+
+
 def check(words: list[str]) -> int:
     """Take a command for run elsewhere, after a look at what it names; exit code 127 where nothing is known of it."""
     known = [each for each in ELSEWHERE if tuple(words[: len(each.words)]) == each.words]

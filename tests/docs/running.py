@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import io
 import itertools
+import re
 import shutil
 import sys
 import time
@@ -24,6 +25,10 @@ LANGUAGES = {"bash": True, "python": True, "text": False, "json": False, "yaml":
 #: What `$KEY` and the like are.
 SECRETS = {"KEY": "a-key-of-the-tests"}
 
+_NUMBER = r"\d+(?:\.\d+)?"
+# How far numbers may be from those shown: training on another machine ends with other roundings.
+_CLOSE = 0.06
+
 
 @dataclasses.dataclass(frozen=True)
 class Ran:
@@ -37,6 +42,14 @@ class Ran:
 
     printed: list[str] = dataclasses.field(default_factory=list)
     shown: list[tuple[str, str]] = dataclasses.field(default_factory=list)
+
+    def check_shown(self) -> None:
+        """The document shows what was printed, but for the roundings of another machine."""
+        for shown, found in self.shown:
+            told = f"{shown}\nis shown, and this was printed:\n{found}"
+            assert re.sub(_NUMBER, "N", found) == re.sub(_NUMBER, "N", shown), told
+            numbers = [[float(each) for each in re.findall(_NUMBER, text)] for text in (found, shown)]
+            assert all(abs(a - b) <= _CLOSE for a, b in zip(*numbers, strict=True)), told
 
 
 @dataclasses.dataclass(frozen=True)

@@ -31,6 +31,33 @@ def test_no_command_hides_in_a_block_that_is_not_run():
                 )
 
 
+def test_no_python_hides_in_a_block_that_is_not_run():
+    hidden = [
+        (page.name, line)
+        for page in PAGES
+        for block in page.blocks
+        if not running.LANGUAGES[block.language]
+        for line in block.text.splitlines()
+        if re.search(r"\bzest\.\w+\(|^(import|from) \w", line)
+    ]
+    for each in elsewhere.NOT_RUN:
+        found = [(page, line) for page, line in hidden if page == each.page and each.shown in line]
+        assert len(found) == 1, each
+        hidden.remove(found[0])
+        function = re.search(r"zest\.(\w+)\(", each.shown)
+        assert function, each
+        assert f"zest.{function[1]}(" in (ROOT / each.file).read_text(encoding="utf-8"), each
+    assert not hidden, "make it a block of Python"
+
+
+def test_every_page_is_run():
+    from tests.docs.test_guides_run import GUIDES
+    from tests.docs.test_pages_run import PAGES as OTHERS
+
+    assert sorted(page.name for page in [*GUIDES, *OTHERS]) == sorted(page.name for page in PAGES[1:])
+    assert PAGES[0].name == "README.md"
+
+
 def test_every_replacement_is_needed():
     unused = [each.shown for each in REPLACED if each.shown not in BASH + PYTHON]
     assert not unused
