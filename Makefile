@@ -23,7 +23,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
 INSTALL := $(PIP) install --quiet --prefer-binary
 
-.PHONY: help demo demo-quick zoo-small test coverage lint types format bench wheel-check test-oldest clean
+.PHONY: help demo demo-quick zoo-small test coverage lint types format bench docs wheel-check test-oldest clean
 
 help:  ## show this
 	@sed -n 's/^\([a-z-]*\):.*  ## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | while IFS=$$'\t' read -r target what; do \
@@ -58,6 +58,9 @@ format: $(VENV)/.installed-dev  ## format, and repair what can be repaired
 bench: $(VENV)/.installed-dev  ## measure signing against the bare model and the 2022 way (JSON in benchmarks/results)
 	$(BIN)/python -m benchmarks.speed.sign $(ARGS)
 
+docs: $(VENV)/.installed-dev  ## build the documentation site in site/; a broken link or reference fails
+	NO_MKDOCS_2_WARNING=1 JAX_PLATFORMS=cpu $(BIN)/python -m mkdocs build --strict
+
 wheel-check: $(VENV)/.installed-dev  ## build the wheel and use it from an empty directory, in an environment of its own
 	$(BIN)/python scripts/wheel_check.py
 
@@ -65,7 +68,7 @@ test-oldest: .venv-oldest/.installed  ## run the tests with the oldest dependenc
 	.venv-oldest/bin/python -m pytest $(PARALLEL) $(ARGS)
 
 clean:  ## remove the environments and everything that was built
-	rm -rf $(VENV) .venv-oldest .cache .pytest_cache .ruff_cache .coverage coverage.xml build dist demo_output *.egg-info
+	rm -rf $(VENV) .venv-oldest .cache .pytest_cache .ruff_cache .coverage coverage.xml build dist site demo_output *.egg-info
 	find . -name __pycache__ -type d -not -path './.git/*' -prune -exec rm -rf {} +
 
 # --- environments; a stamp is older than pyproject.toml when the requirements may have changed -----------------------

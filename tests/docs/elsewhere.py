@@ -1,0 +1,83 @@
+"""Commands of documents that no test of a document runs: what runs them instead, and what is checked of them here."""
+
+import dataclasses
+import re
+import tomllib
+
+from tests.docs.markdown import ROOT
+
+PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+
+
+@dataclasses.dataclass(frozen=True)
+class Elsewhere:
+    """A command that runs elsewhere.
+
+    Attributes:
+        words: how it begins.
+        why: it is not run here.
+        file, says: what runs it, or what stands nearest to it, and the text there that does so.
+    """
+
+    words: tuple[str, ...]
+    why: str
+    file: str
+    says: str
+
+
+ELSEWHERE = (
+    Elsewhere(
+        ("make", "demo"),
+        "downloads PyTorch and ImageNet classifiers; on small classifiers the same program runs in CI",
+        ".ci/run",
+        "demo-quick",
+    ),
+    Elsewhere(("make", "test"), "runs these tests", ".ci/run", " test;"),
+    Elsewhere(("pip", "install"), "installs", "scripts/wheel_check.py", '"install"'),
+    Elsewhere(
+        ("ray", "start"),
+        "would start a cluster that outlives the tests; nodes are started through Ray's own module",
+        "tests/many/conftest.py",
+        "initialize_head=True",
+    ),
+)
+
+
+def check(words: list[str]) -> int:
+    """Take a command for run elsewhere, after a look at what it names; exit code 127 where nothing is known of it."""
+    known = [each for each in ELSEWHERE if tuple(words[: len(each.words)]) == each.words]
+    if not known:
+        print(f"nothing runs `{' '.join(words)}`; add it to tests/docs/elsewhere.py, with what runs it")
+        return 127
+    {"make": _make, "pip": _pip, "ray": _ray}[words[0]](words[1:])
+    return 0
+
+
+def _make(words: list[str]) -> None:
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    for target in (word for word in words if "=" not in word):
+        assert re.search(rf"^{re.escape(target)}:", makefile, re.M), f"the Makefile has no target {target}"
+    for name in (word.partition("=")[0] for word in words if "=" in word):
+        assert re.search(rf"^{name} \?=", makefile, re.M), f"the Makefile has no variable {name}"
+
+
+def _pip(words: list[str]) -> None:
+    """The project itself from the folder or its repository, with extras that there are."""
+    requirements = [word for word in words[1:] if not word.startswith("-")]
+    assert requirements, words
+    repository = PYPROJECT["project"]["urls"]["Repository"]
+    for requirement in requirements:
+        found = re.fullmatch(r"(?:\.|zest[-_]jax)(?:\[([\w,-]+)\])?(?: @ git\+(\S+)|==[\d.]+)?|git\+(\S+)", requirement)
+        assert found, f"{requirement} is not this project; documents install nothing else"
+        extras, *addresses = found.groups()
+        for extra in (extras or "").split(","):
+            assert not extra or extra in PYPROJECT["project"]["optional-dependencies"], f"there is no extra {extra}"
+        for address in filter(None, addresses):
+            assert address.removesuffix(".git") == repository, f"{address} is not the repository, {repository}"
+
+
+def _ray(words: list[str]) -> None:
+    """Its options are options of Ray."""
+    from ray.scripts.scripts import cli
+
+    cli.commands[words[0]].make_context(words[0], words[1:])
