@@ -6,6 +6,8 @@ import numpy as np
 
 from zest_jax.signature import Signature
 
+__all__ = ["Alignment", "align", "class_distances", "match_classes"]
+
 Metric = Literal["cosine", "l1", "l2", "linf"]
 AlignMethod = Literal["auto", "none", "greedy", "rowwise", "optimal"]
 METRICS = ("cosine", "l1", "l2", "linf")

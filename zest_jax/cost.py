@@ -15,6 +15,8 @@ from zest_jax.errors import BudgetError
 from zest_jax.probes.probe_set import ProbeSet
 from zest_jax.progress import tell
 
+__all__ = ["Cost", "costs_of"]
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Cost:

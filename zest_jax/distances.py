@@ -10,6 +10,8 @@ from zest_jax.alignment import METRICS, Alignment, AlignMethod, Metric, align
 from zest_jax.errors import ProbeMismatchError
 from zest_jax.signature import Signature
 
+__all__ = ["distance", "distance_matrix", "relative_distance"]
+
 # Distances of models with equal weights differ from 0 by rounding.
 EQUAL = 1e-9
 

@@ -3,6 +3,22 @@
 Wrong arguments are plain `ValueError`s; everything here derives from `ZestError`.
 """
 
+__all__ = [
+    "BudgetError",
+    "ClusterError",
+    "DegenerateSignatureError",
+    "FileFormatError",
+    "MissingExtraError",
+    "ModelOutputError",
+    "NonFiniteLossError",
+    "NotAStoreError",
+    "ProbeMismatchError",
+    "RemoteError",
+    "StoreError",
+    "UnsafeFileError",
+    "ZestError",
+]
+
 
 class ZestError(Exception):
     """Base of the errors that this package raises about files, models and signatures."""

@@ -9,6 +9,8 @@ from zest_jax.alignment import Alignment
 from zest_jax.distances import EQUAL, distance
 from zest_jax.signature import Signature
 
+__all__ = ["ReferenceDistances", "ShownClass", "reference_distances", "shown_class", "spread_over"]
+
 
 class ReferenceDistances(NamedTuple):
     """How far two models are apart at each reference.

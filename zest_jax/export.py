@@ -16,6 +16,8 @@ from zest_jax.errors import ZestError, missing_extra
 from zest_jax.models.convolutions import plain_convolutions
 from zest_jax.version import __version__
 
+__all__ = ["ExportError", "ExportReport", "export_onnx"]
+
 if TYPE_CHECKING:
     import onnx
 

@@ -8,6 +8,8 @@ from zest_jax.alignment import Alignment, AlignMethod, align
 from zest_jax.distances import distance
 from zest_jax.signature import Signature
 
+__all__ = ["Interval", "distance_interval"]
+
 LEVEL, RESAMPLES, SEED = 0.95, 1000, 0
 
 

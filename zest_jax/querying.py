@@ -12,6 +12,8 @@ from zest_jax.cost import check_costs
 from zest_jax.probes.probe_set import ProbeSet
 from zest_jax.progress import progress_bar
 
+__all__ = ["Batch", "query", "stream"]
+
 
 @dataclasses.dataclass(frozen=True)
 class Batch:

@@ -8,6 +8,8 @@ import numpy as np
 from zest_jax.blackbox.batches import ask_plain
 from zest_jax.blackbox.protocol import BlackBox
 
+__all__ = ["choose_references"]
+
 ReferenceMethod = Literal["random", "stratified", "first"]
 
 

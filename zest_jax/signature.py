@@ -18,6 +18,8 @@ from zest_jax.errors import DegenerateSignatureError, FileFormatError
 from zest_jax.safetensors_header import safetensors_metadata
 from zest_jax.version import __version__
 
+__all__ = ["Preview", "Signature"]
+
 FORMAT = "zest-signature"
 FORMAT_VERSION = "1"
 # Share of the outputs' variance below which the linear fits are called poor.

@@ -27,6 +27,8 @@ from zest_jax.querying import stream
 from zest_jax.signature import Preview, Signature, best_explained, read_tensors
 from zest_jax.solving import SolveSettings
 
+__all__ = ["sign", "sign_many"]
+
 # Seconds between two saves of a checkpoint.
 CHECKPOINT_EVERY = 10.0
 # They are further apart when saving takes long: at least this many times as long as a save took.

@@ -16,6 +16,8 @@ from scipy.linalg import lapack
 
 from zest_jax.probes.probe_set import ProbeSet
 
+__all__ = ["LocalFits", "SolveSettings", "solve"]
+
 Solver = Literal["factored", "lstsq"]
 
 _potrf, _pocon, _potrs = lapack.get_lapack_funcs(("potrf", "pocon", "potrs"), dtype=np.float64)

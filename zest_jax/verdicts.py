@@ -8,6 +8,8 @@ from scipy import stats
 
 from zest_jax.distances import relative_distance
 
+__all__ = ["Verdict", "verdict"]
+
 # Below this many unrelated pairs nothing can be said about how much their distances vary.
 MIN_PAIRS = 2
 # What is assumed about the spread of unrelated distances before any is seen, as a share of their mean, and how many pairs

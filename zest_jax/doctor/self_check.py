@@ -16,6 +16,8 @@ from zest_jax.signature import Signature
 from zest_jax.signing import sign
 from zest_jax.solving import Solver, SolveSettings, solve
 
+__all__ = ["Check", "self_check"]
+
 # What is agreed on: of composed inputs, of fits and distances relative to their size, and of planted weights.
 COMPOSED, FITTED, PLANTED = 1e-5, 1e-4, 1e-3
 
