@@ -59,7 +59,6 @@ class Near(NamedTuple):
     ...     return Signature(weights=weights.astype(np.float32), segment_counts=np.array([60]), r2=ones, variance=ones,
     ...                      probe_hash="0" * 64, label=label)
     >>> a, b = (model(label, rng.normal(size=(60, 3))) for label in "ab")
-
     >>> near = investigate(model("suspect", b.weights + 0.1), [a, b]).nearest[0]
     >>> near.rank, near.entry.name, near.distance < 0.05
     (1, 'b', True)
@@ -98,7 +97,6 @@ class Findings(NamedTuple):
     ...     return Signature(weights=weights.astype(np.float32), segment_counts=np.array([60]), r2=ones, variance=ones,
     ...                      probe_hash="0" * 64, label=label)
     >>> a, b = (model(label, rng.normal(size=(60, 3))) for label in "ab")
-
     >>> found = investigate(model("suspect", b.weights + 0.1), [a, b])
     >>> [near.entry.name for near in found.nearest], found.judgement, found.no_judgement
     (['b', 'a'], None, 'no unrelated models were given, so nothing tells what distance chance gives')
@@ -170,7 +168,6 @@ class Among(NamedTuple):
     ...     return Signature(weights=weights.astype(np.float32), segment_counts=np.array([60]), r2=ones, variance=ones,
     ...                      probe_hash="0" * 64, label=label)
     >>> a, b = (model(label, rng.normal(size=(60, 3))) for label in "ab")
-
     >>> found = compare_all([a, b, model("copy", a.weights + 0.1)])
     >>> [entry.name for entry in found.entries], found.distances.shape, len(found.pairs), found.pairs[0].b
     (['a', 'b', 'copy'], (3, 3), 3, 'copy')
@@ -403,7 +400,6 @@ def load_models(models: Models, names: Sequence[str]) -> list[Signature]:
     ...     return Signature(weights=weights.astype(np.float32), segment_counts=np.array([60]), r2=ones, variance=ones,
     ...                      probe_hash="0" * 64, label=label)
     >>> a, b = (model(label, rng.normal(size=(60, 3))) for label in "ab")
-
     >>> [each.label for each in load_models([a, b], ["b", "a"])]
     ['b', 'a']
     """

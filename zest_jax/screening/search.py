@@ -71,7 +71,6 @@ class Hit(NamedTuple):
     ...     return Signature(weights=weights.astype(np.float32), segment_counts=np.array([60]), r2=ones, variance=ones,
     ...                      probe_hash="0" * 64, label=label)
     >>> a, b = (model(label, rng.normal(size=(60, 3))) for label in "ab")
-
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     store = Store.create(f"{folder}/models.store", like=a)
     ...     added = store.add([a, b])
@@ -224,7 +223,6 @@ def distance_table(
     ...     return Signature(weights=weights.astype(np.float32), segment_counts=np.array([60]), r2=ones, variance=ones,
     ...                      probe_hash="0" * 64, label=label)
     >>> a, b = (model(label, rng.normal(size=(60, 3))) for label in "ab")
-
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     store = Store.create(f"{folder}/models.store", like=a)
     ...     added = store.add([a, b, model("copy", 2 * a.weights)])
@@ -284,7 +282,6 @@ def distances_from(
     ...     return Signature(weights=weights.astype(np.float32), segment_counts=np.array([60]), r2=ones, variance=ones,
     ...                      probe_hash="0" * 64, label=label)
     >>> a, b = (model(label, rng.normal(size=(60, 3))) for label in "ab")
-
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     store = Store.create(f"{folder}/models.store", like=a)
     ...     added = store.add([a, b])
