@@ -126,7 +126,17 @@ class NotAStoreError(StoreError):
 
 
 class ClusterError(ZestError):
-    """A Ray cluster cannot be reached or used: no such address, other versions, no node with what a model needs."""
+    """A Ray cluster cannot be reached or used: no such address, other versions, no node with what a model needs.
+
+    >>> from zest_jax import ProbeSet
+    >>> from zest_jax.many import Job, RayTasks
+    >>> probes = ProbeSet.from_arrays(references=np.zeros((1, 1, 2, 1), np.uint8), segments=np.array([[[0, 1]]]),
+    ...                               masks=np.array([[[1, 1], [0, 1], [1, 0]]]), fill=0.5)
+    >>> signer = RayTasks(address="127.0.0.1:9")                                    # where nothing listens
+    >>> next(signer.outcomes([Job(name="victim", model="tests/golden/models/victim.onnx")], probes, print))
+    Traceback (most recent call last):
+    zest_jax.errors.ClusterError: nothing answers at 127.0.0.1:9 ...
+    """
 
 
 class UnsafeFileError(ZestError):
@@ -143,7 +153,21 @@ class UnsafeFileError(ZestError):
 
 
 class NonFiniteLossError(ZestError):
-    """A training diverged: its loss became infinite or no number."""
+    """A training diverged: its loss became infinite or no number.
+
+    >>> from zest_jax.data import Dataset
+    >>> from zest_jax.models import ModelConfig
+    >>> from zest_jax.training import LineageStep, Recipe, fit, start_checkpoint
+    >>> data = Dataset(
+    ...     inputs=np.random.default_rng(0).integers(-999, 999, (8, 512), np.int16), labels=np.arange(8, dtype=np.int32) % 2,
+    ...     class_names=("yes", "no"), mean=(0.0,), std=(1.0,), modality="audio", name="noise")
+    >>> config = ModelConfig(name="m5", num_classes=2, options={"widths": (4, 4, 4, 4)})
+    >>> start = start_checkpoint(config, data, seed=0)
+    >>> start.model.head.bias[...] = np.array([np.nan, 0], np.float32)
+    >>> fit(start, data, Recipe(batch_size=4), seed=0, step=LineageStep(kind="fine-tune"))
+    Traceback (most recent call last):
+    zest_jax.errors.NonFiniteLossError: the loss of step 1 (epoch 1 of 1) is nan; lower the learning rate, ...
+    """
 
 
 class MissingExtraError(ZestError, ImportError):
