@@ -14,7 +14,8 @@ NEW_ENOUGH := import sys; sys.exit(sys.version_info < (3, 11))
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python; do \
 	"$$p" -c "$(NEW_ENOUGH)" >/dev/null 2>&1 && { echo "$$p"; break; }; done)
 # Exactly one version, installed together with the rest: a range could bring a second, larger build.
-TORCH ?= torch==2.13.0
+# Empty says nothing, so that a workflow can hand on a setting that may be absent.
+TORCH := $(or $(TORCH),torch==2.13.0)
 VENV ?= .venv
 ARGS ?=
 PARALLEL ?= -n auto --maxprocesses 8 --dist loadfile
@@ -22,8 +23,10 @@ PARALLEL ?= -n auto --maxprocesses 8 --dist loadfile
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
 INSTALL := $(PIP) install --quiet --prefer-binary
+# uv does not read pip's configuration: where pip finds builds of its own, uv shall find them, too.
+FIND_LINKS = UV_FIND_LINKS="$${UV_FIND_LINKS:-$$("$(PYTHON)" -m pip config get global.find-links 2>/dev/null | tr -s ' ' ,)}"
 
-.PHONY: help demo demo-quick zoo-small test coverage lint types format bench docs wheel-check test-oldest clean
+.PHONY: help demo demo-quick zoo-small test coverage lint types format bench wheel-check extras-check docs test-oldest clean
 
 help:  ## show this
 	@sed -n 's/^\([a-z-]*\):.*  ## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | while IFS=$$'\t' read -r target what; do \
@@ -63,6 +66,9 @@ docs: $(VENV)/.installed-dev  ## build the documentation site in site/; a broken
 
 wheel-check: $(VENV)/.installed-dev  ## build the wheel and use it from an empty directory, in an environment of its own
 	$(BIN)/python scripts/wheel_check.py
+
+extras-check: $(VENV)/.installed-dev  ## the same with every extra alone, each doing what it is for (ARGS: some of them)
+	$(FIND_LINKS) TORCH='$(TORCH)' $(BIN)/python scripts/extras_check.py $(ARGS)
 
 test-oldest: .venv-oldest/.installed  ## run the tests with the oldest dependencies that are allowed
 	.venv-oldest/bin/python -m pytest $(PARALLEL) $(ARGS)
@@ -109,5 +115,5 @@ $(VENV)/.installed-dev: $(VENV)/.made pyproject.toml
 .venv-oldest/.installed: .venv-oldest/.made pyproject.toml scripts/oldest_requirements.py
 	"$(PYTHON)" scripts/oldest_requirements.py test > .venv-oldest/oldest.txt
 	.venv-oldest/bin/python -m pip --disable-pip-version-check --no-input install --quiet uv
-	.venv-oldest/bin/uv pip install --quiet --python .venv-oldest/bin/python $(TORCH) -r .venv-oldest/oldest.txt
+	$(FIND_LINKS) .venv-oldest/bin/uv pip install --quiet --python .venv-oldest/bin/python $(TORCH) -r .venv-oldest/oldest.txt
 	@touch $@

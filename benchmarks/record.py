@@ -24,7 +24,7 @@ def environment(*packages: str) -> dict[str, Any]:
         "devices": jax.device_count(),
         "processor": _processor(),
         "processors": os.cpu_count(),
-        "load_average_at_start": _load(),
+        "load_average_at_start": _quiet_load(),
         "python": platform.python_version(),
         "versions": {name: metadata.version(name) for name in ("jax", "jaxlib", "numpy", *packages)},
         "commit": _commit(),
@@ -64,12 +64,15 @@ def _git(*arguments: str) -> str | None:
     return git.stdout.strip() if git.returncode == 0 else None
 
 
-def _load() -> float | None:
-    """The load average of the last minute, with a warning where others keep the cores busy; None where nobody counts."""
-    if not hasattr(os, "getloadavg"):
-        return None
-    load, cores = os.getloadavg()[0], os.cpu_count() or 1
-    if load > cores / 2:
+def load_average() -> float | None:
+    """The load average of the last minute; None where nobody counts."""
+    return os.getloadavg()[0] if hasattr(os, "getloadavg") else None
+
+
+def _quiet_load() -> float | None:
+    """The load average, with a warning where others keep the cores busy."""
+    load, cores = load_average(), os.cpu_count() or 1
+    if load is not None and load > cores / 2:
         print(f"warning: the load average is {load:.1f} on {cores} cores; timings will be unsteady", file=sys.stderr)
     return load
 

@@ -31,7 +31,8 @@ def main() -> int:
 
 def with_figures(text: str) -> str:
     """Return the README with every block of figures made anew."""
-    for name, block in {"demo": demo(), "domains": domains(), "zoo": zoo(), "speed": speed()}.items():
+    blocks = {"demo": demo(), "race": race(), "domains": domains(), "zoo": zoo(), "speed": speed()}
+    for name, block in blocks.items():
         pattern = rf"(<!-- {name} -->\n).*?(<!-- /{name} -->)"
         text, n = re.subn(pattern, lambda m, block=block: f"{m[1]}{block}{m[2]}", text, flags=re.S)
         if n != 1:
@@ -53,6 +54,27 @@ def demo() -> str:
             f"| {model['label']} | {what} | {model['distance']:.3f} | {model['relative']:.2f} "
             f"| {verdict} ({sign} {model['bound']:.2f}) |"
         )
+    return "\n".join(lines) + "\n"
+
+
+def race() -> str:
+    """Zest and its peers on the same models: the race, and Table 1 as far as it has the method."""
+    verdicts = read("race/small/result.json")["verdicts"]
+    of_budget = {
+        int(match[1].replace(",", "")): verdict["numbers"]
+        for about, verdict in verdicts.items()
+        if (match := re.match(r"([\d,]+) questions: TPR", about))
+    }
+    budgets = 100, max(of_budget)
+    reused = read("table1_modelreuse/small/result.json")["verdicts"]["Overall (144 pairs)"]["numbers"]["detected"]
+    reused["Zest"] = reused["Zest (cosine)"]
+    heads = [f"TPR, {budget:,} questions" for budget in budgets] + [f"AUROC, {budgets[-1]:,}", "of 144 reused models"]
+    lines = [f"| | {' | '.join(heads)} |", "|---|" + "---|" * len(heads)]
+    for method in ("Zest", "ModelDiff", "AKH", "FBI", "prediction agreement"):
+        few, many = (of_budget[budget][method] for budget in budgets)
+        rates = [f"{of['tpr']:.2f} ({of['interval'][0]:.2f} to {of['interval'][1]:.2f})" for of in (few, many)]
+        found = f"{reused[method]:.1%}" if method in reused else "not in the table"
+        lines.append(f"| {method} | {rates[0]} | {rates[1]} | {many['auroc']:.2f} | {found} |")
     return "\n".join(lines) + "\n"
 
 

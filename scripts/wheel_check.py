@@ -3,19 +3,17 @@
     python scripts/wheel_check.py
 
 Finds what the checkout hides: a module or data file that the wheel lacks, a dependency that only an extra brings, a
-console script that points nowhere.
+console script that points nowhere, a public name without a type. `extras_check.py` does the same for every extra.
 """
 
 import json
 import os
-import subprocess
 import sys
 import tempfile
-import time
-import zipfile
 from pathlib import Path
 
-ROOT = Path(__file__).parent.parent
+from building import MAKE_IMAGES, attempt, build, outside, run
+
 NOT_CORE = ("torch", "onnx", "onnxruntime", "tensorflow_datasets")
 
 # Written for the installed package: phase by phase, a file in between, and a copy that must come out nearer.
@@ -43,63 +41,51 @@ assert 0 <= near < far, (near, far)
 print(json.dumps({{"copy": near, "unrelated": far}}))
 """
 
-MAKE_IMAGES = """
-import numpy as np
-rng = np.random.default_rng(0)
-corners = rng.integers(0, 256, (128, 4, 4, 3))
-np.save("images.npy", corners.repeat(5, axis=1).repeat(5, axis=2).astype(np.uint8))
-"""
+# Of a user's file: values, and below them every public name, those that are imported when first used included.
+REVEAL = [
+    "zest.ProbeSet.load('p').references",
+    "zest.Signature.load('s').weights",
+    "zest.distance(*zest.sign_many([], p))",
+]
 
 
-def run(*command: str | Path, **kwargs) -> str:
-    """Run a command and hand back its standard output; say everything it said where it fails."""
-    words = [str(word) for word in command]
-    shown = " ".join("..." if "\n" in word else word for word in words)
-    start = time.perf_counter()
-    done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=900, **kwargs)
-    print(f"{time.perf_counter() - start:6.1f} s  {shown}", flush=True)
-    if done.returncode != 0:
-        raise SystemExit(f"{shown} failed with exit code {done.returncode}\n{done.stdout}\n{done.stderr}")
-    return done.stdout
-
-
-def check_contents(wheel: Path) -> None:
-    """The wheel holds every module of the package and nothing else."""
-    names = {name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name}
-    ignored = {"__pycache__"}
-    here = {
-        path.relative_to(ROOT).as_posix()
-        for path in (ROOT / "zest_jax").rglob("*")
-        if path.is_file() and not ignored & set(path.parts)
-    }
-    if names != here:
-        raise SystemExit(f"only in the wheel: {sorted(names - here)}; only in the checkout: {sorted(here - names)}")
-    if "zest_jax/py.typed" not in names:
-        raise SystemExit("the wheel lacks zest_jax/py.typed, so type checkers ignore the package's annotations")
+def check_types(python: Path, names: list[str], **inside) -> int:
+    """A type checker knows the type of every public name of the installed package; returns how many it was asked for."""
+    asked = [*REVEAL, *(f"zest.{name}" for name in names)]
+    lines = ["import zest_jax as zest", "p = zest.ProbeSet.load('p')", *(f"reveal_type({each})" for each in asked)]
+    (inside["cwd"] / "user.py").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    pyright = Path(sys.executable).with_name("pyright")
+    found = json.loads(attempt(pyright, "--outputjson", "--pythonpath", python, "user.py", **inside).stdout)
+    revealed = [each["message"] for each in found["generalDiagnostics"] if each["severity"] == "information"]
+    wrong = [each["message"] for each in found["generalDiagnostics"] if each["severity"] != "information"]
+    # PyTorch is not installed here, and jaxlib describes no devices: among the arguments both are unknown. No result is.
+    unknown = [message for message in revealed if "Unknown" in message.rpartition("-> ")[2]]
+    if wrong or unknown or len(revealed) != len(asked):
+        raise SystemExit(
+            f"pyright knows {len(revealed)} of {len(asked)} types of the installed package; errors: {wrong}; unknown: {unknown}"
+        )
+    if not any(message.endswith('is "float"') for message in revealed):
+        raise SystemExit(f"to a type checker a distance is not a float: {revealed[: len(REVEAL)]}")
+    return len(asked)
 
 
 def main() -> None:
     with tempfile.TemporaryDirectory(prefix="zest-wheel-check-") as scratch:
         dist, venv, empty = (Path(scratch) / name for name in ("dist", "venv", "empty"))
         empty.mkdir()
-        # First the sdist, then the wheel from it: the sdist must be complete, too.
-        run(sys.executable, "-m", "build", "--outdir", dist, ROOT)
-        (wheel,) = dist.glob("*.whl")
-        check_contents(wheel)
+        built = build(dist)
 
         run(sys.executable, "-m", "venv", venv)
-        bin_dir = venv / ("Scripts" if os.name == "nt" else "bin")
+        env = outside(venv)
+        bin_dir = Path(env["PATH"].partition(os.pathsep)[0])
         python = bin_dir / "python"
-        run(python, "-m", "pip", "--disable-pip-version-check", "install", "--quiet", "--prefer-binary", wheel)
+        run(python, "-m", "pip", "--disable-pip-version-check", "install", "--quiet", "--prefer-binary", built.wheel)
         run(python, "-m", "pip", "--disable-pip-version-check", "check")
 
-        # Nothing of the checkout may help.
-        env = {key: value for key, value in os.environ.items() if not key.startswith(("PYTHON", "VIRTUAL_ENV"))}
-        env |= {"JAX_PLATFORMS": "cpu", "MPLBACKEND": "agg", "PATH": f"{bin_dir}{os.pathsep}{env.get('PATH', '')}"}
         inside = {"cwd": empty, "env": env}
         version = run(python, "-c", "import zest_jax; print(zest_jax.__version__)", **inside).strip()
-        if f"-{version}-" not in wheel.name:
-            raise SystemExit(f"{wheel.name} says that it is version {version}")
+        if version != built.version:
+            raise SystemExit(f"{built.wheel.name} says that it is version {version}")
         if version not in run("zest", "--version", **inside):
             raise SystemExit(f"`zest --version` does not print {version}")
         for command in ([], ["compare"]):
@@ -108,12 +94,14 @@ def main() -> None:
         checks = json.loads(run("zest", "doctor", "--json", **inside))["checks"]
         if len(checks) < 5:
             raise SystemExit(f"`zest doctor` checked {len(checks)} things only")
+        names = json.loads(run(python, "-c", "import json, zest_jax; print(json.dumps(zest_jax.__all__))", **inside))
+        n_types = check_types(python, [name for name in names if not name.startswith("_")], **inside)
         run(python, "-c", MAKE_IMAGES, **inside)
         run("zest", "probes", "images.npy", "-o", "probes.npz", **inside)
         distances = json.loads(run(python, "-c", USE_IT, **inside).splitlines()[-1])
         table = run("zest", "distance", "victim.sig", "copy.sig", "unrelated.sig", "--json", **inside)
         json.loads(table)
-        print(f"{wheel.name} works from an empty directory: {distances}")
+        print(f"{built.wheel.name} works from an empty directory: {distances}; {n_types} types are known")
 
 
 if __name__ == "__main__":

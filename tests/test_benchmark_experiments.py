@@ -9,7 +9,7 @@ import pytest
 import zest_jax as zest
 from benchmarks.paper import every, fig2_related, fig5_extraction, fig6_unlearning, models, reuse_zoo
 from benchmarks.paper.experiment import Experiment, Options, OutOfTimeError, Pieces, Verdict, run
-from benchmarks.paper.page import page
+from benchmarks.paper.page import page, whole_time
 from tests.making import sounds, striped, texts
 
 CONFIG = {"settings": {"size": 3}}
@@ -133,7 +133,9 @@ class TestRunning:
         assert verdicts is not None
         assert "counting, order: holds: 4 values" in capsys.readouterr().out
         folder = tmp_path / "counting" / "small"
-        assert {file.name for file in folder.iterdir()} == {"config.json", "lines.jsonl", "result.json", "figure.png"}
+        assert {file.name for file in folder.iterdir()} == {
+            *("config.json", "lines.jsonl", "result.json", "runs.jsonl", "figure.png")
+        }
         assert json.loads((folder / "config.json").read_text())["settings"] == {"size": 4}
         text = page([experiment()], tmp_path, tmp_path / "docs")
         assert "| order | holds | 4 values |" in text
@@ -152,6 +154,38 @@ class TestRunning:
     def test_out_of_time_nothing_is_judged(self, tmp_path):
         assert run(experiment(), Options(preset="small", models=tmp_path, results=tmp_path, minutes=0)) is None
         assert not (tmp_path / "counting" / "small" / "result.json").exists()
+
+    def test_how_long_all_runs_took_is_told_once_all_began_from_nothing(self, tmp_path):
+        def one(name):
+            return experiment(name=name)
+
+        options = Options(preset="small", models=tmp_path, results=tmp_path)
+        run(one("counting"), options)
+        run(one("again"), options)
+        # Nothing is left to measure: no run.
+        run(one("counting"), options)
+        assert whole_time([one("counting")], tmp_path, "small").startswith(
+            "All of `small` took 0 minutes by the clock, in 1 run"
+        )
+        file = tmp_path / "again" / "small" / "runs.jsonl"
+        (line,) = map(json.loads, file.read_text().splitlines())
+        assert (line["pieces_before"], line["pieces"], line["finished"]) == (0, 4, True)
+        later = [line | {"seconds": 80.0}, line | {"pieces_before": 4, "seconds": 100.0}]
+        file.write_text("".join(json.dumps(one) + "\n" for one in later))
+        told = whole_time([one("counting"), one("again")], tmp_path, "small")
+        assert "took 3 minutes by the clock, in 3 runs" in told
+        assert told in page([one("counting"), one("again")], tmp_path, tmp_path)
+        file.write_text(json.dumps(line | {"pieces_before": 2}) + "\n")
+        assert whole_time([one("counting"), one("again")], tmp_path, "small") == ""
+
+    def test_a_run_that_fails_is_timed_as_not_finished(self, tmp_path):
+        def measure(settings, pieces):
+            pieces.do(lambda: {"value": 1}, i=0)
+            raise RuntimeError("no space left")
+
+        with pytest.raises(RuntimeError, match="no space left"):
+            run(experiment(measure=measure), Options(preset="small", models=tmp_path, results=tmp_path))
+        assert not json.loads((tmp_path / "counting" / "small" / "runs.jsonl").read_text())["finished"]
 
     def test_what_is_not_measured_is_said(self, tmp_path):
         assert "Not measured yet: `python -m benchmarks.paper.counting --preset small`" in page(

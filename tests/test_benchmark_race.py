@@ -45,13 +45,38 @@ class TestDetection:
         assert rate(unknown, np.full(3, -np.inf), 0.05) == 0
         assert area(unknown, np.full(3, -np.inf)) == 0.5
 
-    def test_the_interval_holds_the_rate_and_narrows_with_more_pairs(self):
+    def test_the_interval_holds_the_rate_and_narrows_with_more_models(self):
         related, unrelated = self.scores(0)
-        low, high = interval(related, unrelated, 0.1)
+        scores, which = np.concatenate([related, unrelated]), np.repeat([True, False], [len(related), len(unrelated)])
+        pairs = [("victim", f"suspect-{i}") for i in range(len(scores))]
+        low, high = interval(scores, which, pairs, 0.1)
         assert low <= rate(related, unrelated, 0.1) <= high
-        assert interval(related, unrelated, 0.1) == (low, high)
-        narrow = interval(np.tile(related, 30), np.tile(unrelated, 30), 0.1)
+        assert interval(scores, which, pairs, 0.1) == (low, high)
+        many = [("victim", f"suspect-{i}") for i in range(30 * len(scores))]
+        narrow = interval(np.tile(scores, 30), np.tile(which, 30), many, 0.1)
         assert narrow[1] - narrow[0] < (high - low) / 2
+
+    def test_the_same_models_asked_again_tell_nothing_new(self):
+        related, unrelated = self.scores(0)
+        scores, which = np.concatenate([related, unrelated]), np.repeat([True, False], [len(related), len(unrelated)])
+        pairs = [("victim", f"suspect-{i}") for i in range(len(scores))]
+        again = interval(np.tile(scores, 30), np.tile(which, 30), pairs * 30, 0.1)
+        assert again == pytest.approx(interval(scores, which, pairs, 0.1), abs=1e-9)
+
+    def test_the_interval_is_that_of_draws_of_victims_and_suspects(self):
+        rng = np.random.default_rng(3)
+        pairs = [(victim, suspect) for victim in "abc" for suspect in range(12)]
+        which = np.array([suspect < 7 for _, suspect in pairs])
+        scores = rng.normal(size=len(pairs)) + which
+        found = []
+        for _ in range(3000):
+            victims, suspects = rng.choice(list("abc"), 3), rng.integers(12, size=12)
+            drawn = [pairs.index((victim, suspect)) for victim in victims for suspect in suspects]
+            if which[drawn].any() and not which[drawn].all():
+                found.append(rate(scores[drawn][which[drawn]], scores[drawn][~which[drawn]], 0.2))
+        expected = np.percentile(found, [2.5, 97.5])
+        named = [(victim, str(suspect)) for victim, suspect in pairs]
+        assert interval(scores, which, named, 0.2, draws=3000) == pytest.approx(tuple(expected), abs=0.05)
 
 
 def test_no_question_is_asked_twice():

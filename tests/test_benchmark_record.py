@@ -43,5 +43,5 @@ def test_no_checkout_has_no_commit(tmp_path, monkeypatch):
 def test_busy_machine_is_warned_about(monkeypatch, capsys, load, warned):
     monkeypatch.setattr(os, "cpu_count", lambda: 4)
     monkeypatch.setattr(os, "getloadavg", lambda: (load, 0, 0))
-    assert record._load() == load
+    assert record._quiet_load() == load
     assert ("the load average is 2.1 on 4 cores" in capsys.readouterr().err) == warned

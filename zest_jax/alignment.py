@@ -6,6 +6,8 @@ import numpy as np
 
 from zest_jax.signature import Signature
 
+__all__ = ["Alignment", "align", "class_distances", "match_classes"]
+
 Metric = Literal["cosine", "l1", "l2", "linf"]
 AlignMethod = Literal["auto", "none", "greedy", "rowwise", "optimal"]
 METRICS = ("cosine", "l1", "l2", "linf")
@@ -18,6 +20,10 @@ class Alignment(NamedTuple):
         a_classes, b_classes: class indices, [matched]; a_classes[i] of the one corresponds to b_classes[i] of the other. All
             classes of the model that has fewer are matched.
         method: how it was found.
+
+    >>> found = Alignment(np.array([0, 1]), np.array([1, 0]), "greedy")
+    >>> dict(zip(found.a_classes.tolist(), found.b_classes.tolist()))
+    {0: 1, 1: 0}
     """
 
     a_classes: np.ndarray
@@ -38,6 +44,14 @@ def align(a: Signature, b: Signature, *, method: AlignMethod = "auto", metric: M
 
     Raises:
         ValueError: "none" for different numbers of classes, or an unknown method or metric.
+
+    >>> def model(weights):
+    ...     ones = np.ones((1, 2), np.float32)
+    ...     return Signature(weights=np.array(weights, np.float32), segment_counts=np.array([3]), r2=ones, variance=ones,
+    ...                      probe_hash="0" * 64, label="m")
+    >>> a, b = model([[1, 0], [0, 1], [2, 1]]), model([[0, 1], [1, 0], [1, 2]])      # the classes of b are those of a, exchanged
+    >>> align(a, b).b_classes.tolist(), align(a, b).method, align(a, b, method="none").b_classes.tolist()
+    ([1, 0], 'greedy', [0, 1])
     """
     if method not in ("auto", "none", "greedy", "rowwise", "optimal"):
         raise ValueError(f"unknown alignment {method!r}; choose 'auto', 'none', 'greedy', 'rowwise' or 'optimal'")
@@ -73,6 +87,16 @@ def match_classes(
     distances: np.ndarray, *, method: Literal["greedy", "rowwise", "optimal"]
 ) -> tuple[np.ndarray, np.ndarray]:
     """Match rows with columns of a distance matrix [A, B]; returns row and column indices, [min(A, B)] each, rows ascending.
+
+    Args:
+        distances: between classes of the one model and of the other, finite, [A, B].
+        method: as for `align`.
+
+    Returns:
+        row and column indices, int64 [min(A, B)] each, rows ascending.
+
+    Raises:
+        ValueError: `distances` is no finite matrix, or `method` is unknown.
 
     >>> rows, columns = match_classes(np.array([[2.0, 1.0], [9.0, 0.0]]), method="greedy")
     >>> list(zip(rows.tolist(), columns.tolist()))
@@ -134,6 +158,12 @@ def class_distances(a: np.ndarray, b: np.ndarray, *, metric: Metric = "cosine") 
 
     Returns:
         float32 [A, B].
+
+    Raises:
+        ValueError: `metric` is unknown, or the numbers of features differ.
+
+    >>> class_distances(np.eye(2, dtype=np.float32), np.array([[0.0, 3.0], [2.0, 0.0]], np.float32)).round(4).tolist()
+    [[1.0, 0.0], [0.0, 1.0]]
     """
     if metric not in METRICS:
         raise ValueError(f"unknown metric {metric!r}; choose one of {', '.join(METRICS)}")

@@ -15,6 +15,8 @@ from zest_jax.errors import BudgetError
 from zest_jax.probes.probe_set import ProbeSet
 from zest_jax.progress import tell
 
+__all__ = ["Cost", "costs_of"]
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Cost:
@@ -100,6 +102,18 @@ def costs_of(
         boxes: all models that are signed together; only remote ones have a cost.
         batch_size, devices, check: as they will be given to `sign`.
         first: the first question whose answer is still needed, for a run that goes on.
+        probes: what they will be asked.
+
+    Returns:
+        a cost for each remote model, in order.
+
+    >>> from zest_jax import from_http, image_probes
+    >>> images = np.random.default_rng(0).integers(0, 256, (2, 16, 16, 3), np.uint8)
+    >>> probes = image_probes(images, 2, 100, segmenter="grid", segmenter_settings={"rows": 2, "columns": 2})
+    >>> suspect = from_http("https://models.example/classify", journal=None, request={"x": "$inputs"}, answer={"y": "$outputs"})
+    >>> (cost,) = costs_of([suspect], probes)
+    >>> cost.questions, cost.checks, cost.left
+    (32, 128, None)
     """
     remote = [box for box in boxes if isinstance(box, HttpBlackBox)]
     if not remote:

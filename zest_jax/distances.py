@@ -10,6 +10,8 @@ from zest_jax.alignment import METRICS, Alignment, AlignMethod, Metric, align
 from zest_jax.errors import ProbeMismatchError
 from zest_jax.signature import Signature
 
+__all__ = ["distance", "distance_matrix", "relative_distance"]
+
 # Distances of models with equal weights differ from 0 by rounding.
 EQUAL = 1e-9
 
@@ -28,6 +30,9 @@ def distance(
         metric: "cosine", 1 - <S_a, S_b> / (|S_a| |S_b|), in [0, 2] (the paper's choice); "l1", "l2" or "linf" norm of S_a - S_b.
         align: how classes are matched first, see `zest_jax.alignment.align`, or an `Alignment` found before. When the models have
             different numbers of classes, the classes that stay unmatched are left out.
+
+    Returns:
+        the distance, at least 0.
 
     Raises:
         ProbeMismatchError: the signatures come from different probe sets or were fitted with different settings.
@@ -79,7 +84,27 @@ def _align(a: Signature, b: Signature, how: AlignMethod | Alignment, metric: Met
 def distance_matrix(
     signatures: Sequence[Signature], *, metric: Metric = "cosine", align: AlignMethod = "auto"
 ) -> Float[np.ndarray, "models models"]:
-    """Distances between all pairs of models, symmetric, 0 on the diagonal; arguments and errors as for `distance`."""
+    """Distances between all pairs of models.
+
+    Args:
+        signatures: from the same probe set, fitted with the same settings.
+        metric: as for `distance`.
+        align: as for `distance`.
+
+    Returns:
+        float64 [models, models], symmetric, 0 on the diagonal.
+
+    Raises:
+        ProbeMismatchError, DegenerateSignatureError, ValueError: as for `distance`.
+
+    >>> def model(weights):
+    ...     ones = np.ones((1, 2), np.float32)
+    ...     return Signature(weights=np.array(weights, np.float32), segment_counts=np.array([3]), r2=ones, variance=ones,
+    ...                      probe_hash="0" * 64, label="m")
+    >>> a, b = model([[1, 0], [0, 1], [2, 1]]), model([[0, 3], [1, 0], [1, 2]])
+    >>> distance_matrix([a, b, a], metric="l1", align="none").tolist()
+    [[0.0, 8.0, 0.0], [8.0, 0.0, 8.0], [0.0, 8.0, 0.0]]
+    """
     n = len(signatures)
     distances = np.zeros((n, n))
     for signature in signatures:
@@ -147,6 +172,16 @@ def relative_distance(
     """Scale distances by the mean distance of unrelated models (paper, Appendix C, eq. 1).
 
     Below 1 the pair is closer than two independent trainings of the same task are on average.
+
+    Args:
+        distance: one distance, or [pairs].
+        unrelated: distances of unrelated pairs, [calibration], better five or more.
+
+    Returns:
+        float64, as many as there are distances.
+
+    Raises:
+        ValueError: `unrelated` is empty, not finite, negative, or has a mean of 0.
 
     >>> relative_distance(0.3, [0.9, 1.1]).item()
     0.3

@@ -9,6 +9,8 @@ from zest_jax.alignment import Alignment
 from zest_jax.distances import EQUAL, distance
 from zest_jax.signature import Signature
 
+__all__ = ["ReferenceDistances", "ShownClass", "reference_distances", "shown_class", "spread_over"]
+
 
 class ReferenceDistances(NamedTuple):
     """How far two models are apart at each reference.
@@ -18,6 +20,10 @@ class ReferenceDistances(NamedTuple):
             classes; NaN where one of them has no weights. float64 [refs].
         shares: what each reference adds to the distance d over all, as a share of d, adding up to 1; NaN where d is below
             1e-9, by which equal models may differ. float64 [refs].
+
+    >>> found = ReferenceDistances(distances=np.array([0.2, 0.6, 0.1]), shares=np.array([0.3, 0.6, 0.1]))
+    >>> int(found.shares.argmax())                                                  # the reference at which most of it shows
+    1
     """
 
     distances: np.ndarray
@@ -67,6 +73,13 @@ def spread_over(distances: Float[np.ndarray, " refs"], n: int) -> list[int]:
 
     So they show neither the best nor the worst alone. References without a distance are left out.
 
+    Args:
+        distances: of two models at each reference; NaN where there is none.
+        n: how many are wanted, at least 1.
+
+    Returns:
+        indices of at most `n` references, nearest first.
+
     Raises:
         ValueError: `n` is below 1.
 
@@ -90,6 +103,10 @@ class ShownClass(NamedTuple):
         a: of the matched classes of the first model that which it answers there.
         b: its match.
         answered: what the first model answers there; another than `a` where that is matched with no class.
+
+    >>> shown = ShownClass(a=2, b=0, answered=1)
+    >>> shown.answered == shown.a                                                   # is its own answer among the matched classes?
+    False
     """
 
     a: int
@@ -102,6 +119,11 @@ def shown_class(a: Signature, matched: Alignment, reference: int) -> ShownClass:
 
     A model's answer is the class whose weights (and intercept) add up highest: that to the whole reference, as the linear fit
     sees it.
+
+    Args:
+        a: signature of the first model.
+        matched: how its classes are matched with the second's.
+        reference: index of the reference.
 
     >>> ones = np.ones((1, 3), np.float32)
     >>> model = Signature(weights=np.array([[1, 3, 2]], np.float32), segment_counts=np.array([1]), r2=ones, variance=ones,

@@ -16,6 +16,8 @@ from zest_jax.errors import ZestError, missing_extra
 from zest_jax.models.convolutions import plain_convolutions
 from zest_jax.version import __version__
 
+__all__ = ["ExportError", "ExportReport", "export_onnx"]
+
 if TYPE_CHECKING:
     import onnx
 
@@ -26,7 +28,16 @@ _BATCHES = (1, 7)  # inputs asked at once in the check: any number must do
 
 
 class ExportError(ZestError):
-    """A model cannot be exported, or does not answer as it did."""
+    """A model cannot be exported, or does not answer as it did.
+
+    >>> from zest_jax.models import ModelConfig
+    >>> from zest_jax.training import Checkpoint, CheckpointInfo
+    >>> options = {"vocabulary": 8, "embedding": 4, "hidden": 4}
+    >>> config = ModelConfig(name="lstm", num_classes=2, options=options)
+    >>> export_onnx(Checkpoint(config.build(), CheckpointInfo(model=config, input_shape=())), "lstm.onnx")
+    Traceback (most recent call last):
+    zest_jax.export.ExportError: the checkpoint does not tell how many tokens its model takes: it has no tokenizer
+    """
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -40,6 +51,10 @@ class ExportReport:
         opset: version of ONNX's operators.
         fingerprint: of the checkpoint.
         flags: what `zest sign` must be told to open the file; () where it finds out by itself.
+
+    >>> report = ExportReport(path=Path("victim.onnx"), takes="images", difference=2e-7, opset=18, fingerprint="0" * 64)
+    >>> report.difference < 1e-4, report.flags
+    (True, ())
     """
 
     path: Path

@@ -8,6 +8,8 @@ from zest_jax.alignment import Alignment, AlignMethod, align
 from zest_jax.distances import distance
 from zest_jax.signature import Signature
 
+__all__ = ["Interval", "distance_interval"]
+
 LEVEL, RESAMPLES, SEED = 0.95, 1000, 0
 
 
@@ -17,6 +19,10 @@ class Interval(NamedTuple):
     Attributes:
         low, high: ends of the interval.
         level: how often such an interval holds the value, in (0, 1).
+
+    >>> interval = Interval(low=0.12, high=0.18, level=0.95)
+    >>> interval.low <= 0.15 <= interval.high
+    True
     """
 
     low: float

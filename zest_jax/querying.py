@@ -12,10 +12,25 @@ from zest_jax.cost import check_costs
 from zest_jax.probes.probe_set import ProbeSet
 from zest_jax.progress import progress_bar
 
+__all__ = ["Batch", "query", "stream"]
+
 
 @dataclasses.dataclass(frozen=True)
 class Batch:
-    """Queries start:stop of `ProbeSet.distinct`, and each model's outputs for them, float32 [stop - start, classes]."""
+    """Answers to some of the questions.
+
+    Attributes:
+        start: the first query of `ProbeSet.distinct` that is answered here.
+        stop: the first that is not.
+        outputs: of each model, float32 [stop - start, classes].
+
+    >>> from zest_jax import from_jax, image_probes
+    >>> images = np.random.default_rng(0).integers(0, 256, (2, 16, 16, 3), np.uint8)
+    >>> probes = image_probes(images, 2, 20, segmenter="grid", segmenter_settings={"rows": 2, "columns": 2})
+    >>> batch = next(stream([from_jax(lambda x: x.mean((1, 2)))], probes, batch_size=8))
+    >>> batch.start, batch.stop, batch.outputs[0].shape
+    (0, 8, (8, 3))
+    """
 
     start: int
     stop: int
@@ -36,12 +51,28 @@ def query(
 
     `sign` does not need this: it fits as answers arrive. Use it to fit with something else, or to store the answers.
 
+    Args:
+        box: the model.
+        probes: what it is asked.
+        batch_size: as for `stream`.
+        mode: as for `stream`.
+        check: as for `stream`.
+        devices: as for `stream`.
+        progress: show a bar on stderr; None: when stderr is a terminal.
+
     Returns:
         outputs float32 [refs, samples, classes]; a repeated mask gets the answer of its first appearance.
 
     Raises:
         ModelOutputError: see `stream`.
         BudgetError: the budget of a remote model does not reach (before any query).
+
+    >>> from zest_jax import from_jax, image_probes
+    >>> images = np.random.default_rng(0).integers(0, 256, (2, 16, 16, 3), np.uint8)
+    >>> probes = image_probes(images, 2, 20, segmenter="grid", segmenter_settings={"rows": 2, "columns": 2})
+    >>> outputs = query(from_jax(lambda x: x.mean((1, 2))), probes)
+    >>> outputs.shape, bool(np.allclose(outputs[0, 0], images[0].mean((0, 1)) / 255, atol=1e-5))     # the first mask keeps everything
+    ((2, 20, 3), True)
     """
     check_box(box, probes)
     check_costs([box], probes, show=progress, batch_size=batch_size, devices=devices, check=check)
@@ -74,6 +105,7 @@ def stream(
         devices: which devices share the work, by default all local ones. Composition for host models uses the first.
         first: query to begin with, to go on with an interrupted run.
         check: ask the first batch twice more, as it was and rearranged, to find models that are not deterministic.
+        probes: what they are asked.
 
     Yields:
         Batch, with outputs checked: two-dimensional, always the same number of classes, finite.
@@ -81,6 +113,14 @@ def stream(
     Raises:
         ModelOutputError: outputs are not [batch, classes], change shape, are NaN or infinite, or the model answers the same
             inputs differently (checked on the first batch); the message names model and input.
+        ValueError: no models are given.
+
+    >>> from zest_jax import from_jax, image_probes
+    >>> images = np.random.default_rng(0).integers(0, 256, (2, 16, 16, 3), np.uint8)
+    >>> probes = image_probes(images, 2, 20, segmenter="grid", segmenter_settings={"rows": 2, "columns": 2})
+    >>> box = from_jax(lambda x: x.mean((1, 2)))
+    >>> [(batch.start, batch.stop) for batch in stream([box], probes, batch_size=16)], probes.n_queries
+    ([(0, 16), (16, 25)], 25)
     """
     if not boxes:
         raise ValueError("no models were given; pass at least one black box")

@@ -8,6 +8,8 @@ import numpy as np
 from zest_jax.blackbox.batches import ask_plain
 from zest_jax.blackbox.protocol import BlackBox
 
+__all__ = ["choose_references"]
+
 ReferenceMethod = Literal["random", "stratified", "first"]
 
 
@@ -20,7 +22,7 @@ def choose_references(
     model: BlackBox | None = None,
     seed: int = 0,
 ) -> np.ndarray:
-    """Choose which inputs become references; returns their indices, int64 [n].
+    """Choose which inputs become references.
 
     Args:
         inputs: the pool, [pool, ...].
@@ -31,6 +33,9 @@ def choose_references(
         labels: class of every input of the pool, [pool]; only for "stratified".
         model: black box whose predicted class (argmax) stratifies when there are no labels. It is asked once per input.
         seed: for "random" and "stratified". The first references of a larger n are those of a smaller one.
+
+    Returns:
+        indices, int64 [n].
 
     Raises:
         ValueError: the pool is empty or smaller than n, or the labels do not fit it.

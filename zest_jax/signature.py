@@ -18,6 +18,8 @@ from zest_jax.errors import DegenerateSignatureError, FileFormatError
 from zest_jax.safetensors_header import safetensors_metadata
 from zest_jax.version import __version__
 
+__all__ = ["Preview", "Signature"]
+
 FORMAT = "zest-signature"
 FORMAT_VERSION = "1"
 # Share of the outputs' variance below which the linear fits are called poor.
@@ -32,6 +34,10 @@ class Preview(NamedTuple):
         content: an image uint8 [H, W, C], a sound int16 or float32 [samples], or a text.
         segments: int32, labels of pixels [H, W], of samples [samples] or cells [bins, frames], or of characters.
         rate: of a sound, samples per second; else None.
+
+    >>> preview = Preview(0, np.zeros((4, 4, 3), np.uint8), np.zeros((4, 4), np.int32))
+    >>> preview.content.shape, preview.rate
+    ((4, 4, 3), None)
     """
 
     reference_index: int
@@ -56,6 +62,9 @@ class Signature:
         settings: of the black box ("model") and of the fit ("solve"), JSON-able.
         version: of the package that made it.
         preview: the reference that the model's linear fit explains best, or None.
+
+    Raises:
+        ValueError: shapes do not fit each other, or weights are not finite.
     """
 
     weights: np.ndarray
@@ -98,17 +107,26 @@ class Signature:
 
     @property
     def n_classes(self) -> int:
+        """How many outputs the model has."""
         return self.weights.shape[1]
 
     def of_reference(self, index: int) -> np.ndarray:
-        """The local signature W_i of one reference, [K_i, classes]."""
+        """The local signature W_i of one reference, [K_i, classes].
+
+        Raises:
+            ValueError: there is no such reference.
+        """
         if not 0 <= index < len(self.segment_counts):
             raise ValueError(f"`index` is {index}; the signature has references 0 to {len(self.segment_counts) - 1}")
         start = int(self.segment_counts[:index].sum())
         return self.weights[start : start + int(self.segment_counts[index])]
 
     def select_classes(self, classes: Sequence[int] | np.ndarray) -> "Signature":
-        """The signature of the same model with some of its classes, in the order given."""
+        """The signature of the same model with some of its classes, in the order given.
+
+        Args:
+            classes: their indices, [kept].
+        """
         index = np.asarray(classes)
         return dataclasses.replace(
             self,
@@ -124,6 +142,9 @@ class Signature:
 
         Two such signatures can be compared where the same references were selected of the same probe set. So distances of
         smaller reference sets, and their spread over the choice of references, need no new questions.
+
+        Args:
+            references: their indices, [kept].
 
         Raises:
             ValueError: no index is given, or one is out of range.

@@ -27,6 +27,8 @@ from zest_jax.querying import stream
 from zest_jax.signature import Preview, Signature, best_explained, read_tensors
 from zest_jax.solving import SolveSettings
 
+__all__ = ["sign", "sign_many"]
+
 # Seconds between two saves of a checkpoint.
 CHECKPOINT_EVERY = 10.0
 # They are further apart when saving takes long: at least this many times as long as a save took.
@@ -120,6 +122,23 @@ def sign_many(
     """Sign several models in one pass: every batch is composed once and every fit is factored once for all of them.
 
     Arguments and errors as for `sign`.
+
+    Args:
+        boxes: the models, of which each is asked every question.
+
+    Returns:
+        a signature for each model, in order.
+
+    Raises:
+        ValueError: no models are given, or a setting is none of its values.
+        TypeError: `probes` is no ProbeSet.
+
+    >>> from zest_jax import from_jax, image_probes
+    >>> images = np.random.default_rng(0).integers(0, 256, (2, 16, 16, 3), np.uint8)
+    >>> probes = image_probes(images, 2, 20, segmenter="grid", segmenter_settings={"rows": 2, "columns": 2})
+    >>> a, b = sign_many([from_jax(lambda x: x.mean((1, 2)), label="a"), from_jax(lambda x: x.max((1, 2)), label="b")], probes)
+    >>> a.label, b.label, a.weights.shape                                           # 2 references of 4 segments, 3 classes
+    ('a', 'b', (8, 3))
     """
     if targets not in ("as-is", "logits", "probabilities"):
         raise ValueError(f"`targets` is {targets!r}; choose 'as-is', 'logits' or 'probabilities'")

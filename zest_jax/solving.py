@@ -16,6 +16,8 @@ from scipy.linalg import lapack
 
 from zest_jax.probes.probe_set import ProbeSet
 
+__all__ = ["LocalFits", "SolveSettings", "solve"]
+
 Solver = Literal["factored", "lstsq"]
 
 _potrf, _pocon, _potrs = lapack.get_lapack_funcs(("potrf", "pocon", "potrs"), dtype=np.float64)
@@ -36,6 +38,15 @@ class SolveSettings:
             own default is 0.25), or None to weight all samples alike.
         underdetermined: what to do where the masks do not determine the weights: "error", or the "minimum-norm" solution.
         solver: "factored" or "lstsq".
+
+    Raises:
+        ValueError: a setting is out of its range.
+
+    >>> SolveSettings(ridge=1.0, kernel_width=0.25).ridge                           # as LIME fits
+    1.0
+    >>> SolveSettings(ridge=-1.0)
+    Traceback (most recent call last):
+    ValueError: `ridge` is -1.0; give a finite strength of at least 0
     """
 
     ridge: float = 0.0
@@ -78,6 +89,10 @@ class LocalFits(NamedTuple):
         r2: share of the outputs' variance that the linear model explains, float32 [refs, classes]; NaN where the output
             does not vary. Without an intercept it can be negative.
         variance: of the outputs over the samples, float32 [refs, classes].
+
+    >>> fits = LocalFits(weights=np.ones((2, 4, 3), np.float32), intercept=None, r2=np.ones((2, 3)), variance=np.ones((2, 3)))
+    >>> fits.first(1).weights.shape
+    (1, 4, 3)
     """
 
     weights: np.ndarray

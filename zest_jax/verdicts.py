@@ -8,6 +8,8 @@ from scipy import stats
 
 from zest_jax.distances import relative_distance
 
+__all__ = ["Verdict", "verdict"]
+
 # Below this many unrelated pairs nothing can be said about how much their distances vary.
 MIN_PAIRS = 2
 # What is assumed about the spread of unrelated distances before any is seen, as a share of their mean, and how many pairs
@@ -25,6 +27,10 @@ class Verdict(NamedTuple):
         bound: the relative distance below which a pair counts as related; NaN with fewer than 2 unrelated pairs.
         related: True below the bound, False above, None when there are too few unrelated pairs to tell.
         text: the same in words.
+
+    >>> found = verdict(0.1, [0.58, 0.60, 0.62])
+    >>> found.related, round(found.relative, 2), found.text
+    (True, 0.17, 'related: nearer than unrelated models get (0.17 < 0.82)')
     """
 
     relative: float
@@ -47,6 +53,9 @@ def verdict(distance: float, unrelated: Sequence[float] | np.ndarray, *, alpha: 
         distance: of the pair to judge.
         unrelated: distances of unrelated pairs on the same probe set and metric.
         alpha: chance to call an unrelated pair related, between 0 and 1.
+
+    Raises:
+        ValueError: `alpha` is not between 0 and 1, or `unrelated` is refused by `relative_distance`.
 
     >>> verdict(0.1, [0.58, 0.60, 0.62]).related, verdict(0.57, [0.58, 0.60, 0.62]).related, verdict(0.1, [0.6]).related
     (True, False, None)

@@ -1,7 +1,9 @@
 """How well scores tell related pairs from unrelated ones."""
 
+from collections.abc import Sequence
+
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from scipy.stats import binomtest
 
 
@@ -27,33 +29,54 @@ def rate(related: Float[np.ndarray, " r"], unrelated: Float[np.ndarray, " u"], f
 
 
 def interval(
-    related: Float[np.ndarray, " r"],
-    unrelated: Float[np.ndarray, " u"],
+    scores: Float[np.ndarray, " pairs"],
+    related: Bool[np.ndarray, " pairs"],
+    models: Sequence[tuple[str, str]],
     false_positives: float,
     *,
     draws: int = 1000,
     seed: int = 0,
 ) -> tuple[float, float]:
-    """The middle 95% of `rate` over samples of both kinds of pairs, drawn with replacement.
+    """The middle 95% of `rate` over draws of the victims and of the suspects, with replacement.
 
-    Where all samples agree, as they do when every pair is detected, the side that is open is Wilson's. Pairs that share a model
-    are drawn as if they did not.
+    Pairs that share a model do not vary by themselves, so that models are drawn and not pairs: a pair counts as often as its
+    victim was drawn times as often as its suspect was (the pigeonhole bootstrap, Owen 2007). Where all draws agree, as they do
+    when every pair is detected, the side that is open is Wilson's.
 
-    >>> low, high = interval(np.array([3.0, 2.0, 4.0]), np.array([1.0, 0.0]), 0.05)
+    Args:
+        scores: of all pairs, high where they look related.
+        related: which of them are.
+        models: names of victim and suspect of each pair.
+        false_positives: share of the unrelated pairs that may exceed the threshold.
+        draws, seed: of the bootstrap. Draws without a pair of either kind are left out.
+
+    >>> pairs = [("a", "b"), ("a", "c"), ("a", "d"), ("a", "e"), ("a", "f")]
+    >>> related = np.array([True, True, True, False, False])
+    >>> low, high = interval(np.array([3.0, 2.0, 4.0, 1.0, 0.0]), related, pairs, 0.05)
     >>> round(low, 2), high
     (0.44, 1.0)
     """
     rng = np.random.default_rng(seed)
-    drawn, others = (scores[rng.integers(len(scores), size=(draws, len(scores)))] for scores in (related, unrelated))
-    found = (drawn > _threshold(others, false_positives)[:, None]).mean(axis=1)
+    weights = np.ones((draws, len(scores)))
+    for side in zip(*models, strict=True):
+        names, at = np.unique(side, return_inverse=True)
+        weights *= rng.multinomial(len(names), np.full(len(names), 1 / len(names)), size=draws)[:, at]
+    weights = weights[(weights[:, related].sum(axis=1) > 0) & (weights[:, ~related].sum(axis=1) > 0)]
+    order = np.argsort(-scores[~related], kind="stable")
+    above = np.cumsum(weights[:, ~related][:, order], axis=1)
+    # The first score that more than the share allowed would exceed, were it not the threshold itself.
+    first = (above > false_positives * above[:, -1:] + 1e-9).argmax(axis=1)
+    thresholds = scores[~related][order][first]
+    of_related = weights[:, related]
+    found = (of_related * (scores[related] > thresholds[:, None])).sum(axis=1) / of_related.sum(axis=1)
     low, high = np.percentile(found, [2.5, 97.5])
     if low == high:
-        known = binomtest(round(low * len(related)), len(related)).proportion_ci(method="wilson")
+        known = binomtest(round(low * related.sum()), int(related.sum())).proportion_ci(method="wilson")
         low, high = known.low, known.high
     return float(low), float(high)
 
 
-def _threshold(unrelated: Float[np.ndarray, "*draws u"], false_positives: float) -> np.ndarray:
+def _threshold(unrelated: Float[np.ndarray, " u"], false_positives: float) -> float:
     """What at most that share of the scores exceed."""
-    allowed = int(false_positives * unrelated.shape[-1] + 1e-9)
-    return np.sort(unrelated, axis=-1)[..., ::-1][..., allowed]
+    allowed = int(false_positives * len(unrelated) + 1e-9)
+    return float(np.sort(unrelated)[::-1][allowed])

@@ -2,20 +2,22 @@
 
 An experiment is a value in a file of its own. Its measuring is cut into pieces, each a few minutes at most: a piece that is in
 `lines.jsonl` already is not measured again, so that a run which was stopped, or ran out of its `minutes`, goes on where it was.
-Results lie in benchmarks/results/<name>/<preset>: config.json, lines.jsonl, result.json and the figures.
+Results lie in benchmarks/results/<name>/<preset>: config.json, lines.jsonl, result.json and the figures; runs.jsonl tells how
+long each run took by the clock, with the trainings that it had to do.
 """
 
+import contextlib
 import dataclasses
 import functools
 import json
 import pathlib
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Literal
 
 from matplotlib.figure import Figure
 
-from benchmarks.record import RESULTS, environment
+from benchmarks.record import RESULTS, environment, load_average
 from zest_jax.atomic import atomic_write
 from zest_jax.cli.console import note
 
@@ -110,6 +112,7 @@ class Pieces:
                 if self._path.exists():
                     note(f"the settings of {folder.parent.name} ({preset}) have changed: it is measured anew")
                 self._path.unlink(missing_ok=True)
+                (folder / "runs.jsonl").unlink(missing_ok=True)
             (folder / "result.json").unlink(missing_ok=True)
             with atomic_write(stored) as file:
                 file.write((json.dumps(config, indent=2) + "\n").encode())
@@ -219,7 +222,8 @@ def run(experiment: Experiment, options: Options, *, until: float | None = None)
     )
     before = len(pieces.lines)
     try:
-        experiment.measure(settings, pieces)
+        with timed(pieces):
+            experiment.measure(settings, pieces)
     except OutOfTimeError:
         note(f"{experiment.name}: time is over with {len(pieces.lines)} pieces measured; the same command goes on")
         return None
@@ -248,6 +252,30 @@ def run(experiment: Experiment, options: Options, *, until: float | None = None)
     for about, verdict in verdicts.items():
         print(f"{experiment.name}, {about}: {verdict}", flush=True)
     return verdicts
+
+
+@contextlib.contextmanager
+def timed(pieces: Pieces) -> Iterator[None]:
+    """Note how long a run that measures something takes, also where it is interrupted."""
+    began, before, load = time.monotonic(), len(pieces.lines), load_average()
+    finished = False
+    try:
+        yield
+        finished = True
+    finally:
+        seconds, measured = time.monotonic() - began, len(pieces.lines) - before
+        # Reading again what is measured takes a moment, and is no run.
+        if measured or seconds > 60:
+            line = {
+                "seconds": round(seconds, 1),
+                "pieces_before": before,
+                "pieces": measured,
+                "finished": finished,
+                "load_average_at_start": load,
+                "on": _here(),
+            }
+            with (pieces.folder / "runs.jsonl").open("a", encoding="utf-8") as file:
+                file.write(json.dumps(line) + "\n")
 
 
 def as_json(settings: Any) -> Any:

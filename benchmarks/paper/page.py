@@ -20,6 +20,20 @@ sizes. Times are those of measuring; trainings and signatures that were there al
 """
 
 
+def whole_time(experiments: Sequence[Experiment], results: pathlib.Path, preset: str) -> str:
+    """How long all runs of a preset took by the clock; nothing where one of them did not begin from nothing."""
+    seconds, n_runs = 0.0, 0
+    for experiment in experiments:
+        path = results / experiment.name / preset / "runs.jsonl"
+        runs = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.exists() else []
+        if not runs or runs[0]["pieces_before"] or not runs[-1]["finished"]:
+            return ""
+        seconds += sum(run["seconds"] for run in runs)
+        n_runs += len(runs)
+    in_runs = f"{n_runs} run{'s' * (n_runs > 1)}"
+    return f"All of `{preset}` took {seconds / 60:.0f} minutes by the clock, in {in_runs}, trainings included.\n"
+
+
 def rebuild(experiments: Sequence[Experiment], results: pathlib.Path = RESULTS) -> None:
     """Write the page, if the results are those of the repository; results elsewhere get theirs beside them."""
     path = PAGE if results.resolve() == RESULTS.resolve() else results / "reproduction.md"
@@ -29,7 +43,7 @@ def rebuild(experiments: Sequence[Experiment], results: pathlib.Path = RESULTS) 
 
 def page(experiments: Sequence[Experiment], results: pathlib.Path, folder: pathlib.Path) -> str:
     """The page as it lies in `folder`."""
-    parts = [_HEAD]
+    parts = [_HEAD, *(line for preset in PRESETS[1:] if (line := whole_time(experiments, results, preset)))]
     for experiment in experiments:
         parts.append(f"## {experiment.title}\n\n{experiment.claim}\n\nPaper: {experiment.paper}.\n")
         there = [preset for preset in PRESETS[1:] if (results / experiment.name / preset / "result.json").exists()]

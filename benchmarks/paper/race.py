@@ -10,7 +10,7 @@ allows (test images; adversarial inputs beyond `most`), its score is that of all
 Zest is judged by the split that it chooses by itself; which one is best in hindsight is told beside. A repeated mask counts as a
 question here, which `zest_jax.baselines.Zest` would ask once.
 Measures: area under the ROC curve (AUROC), and the share of related pairs (TPR) above a threshold that at most 5% of the
-unrelated pairs exceed, with 95% intervals from resampling the pairs.
+unrelated pairs exceed, with 95% intervals from resampling the models.
 Expected: Zest separates better with more questions; which split of them into references and masks is best is measured.
 Hardware and time: `small` an hour on two cores beside other work, of which 18 minutes make the models, and half an hour
 more for the 128,000 questions to each of its 51 models (30 s a model where nothing else runs).
@@ -285,6 +285,7 @@ def best_split(settings: Settings, of_splits: dict[tuple[int, int], np.ndarray])
 def judge(settings: Settings, lines: list[Line]) -> dict[str, Verdict]:
     cases = settings.zoo.cases()
     related = np.array([case.related for case in cases])
+    models = [(case.victim, case.suspect) for case in cases]
     kinds = list(dict.fromkeys(case.kind for case in cases if case.related))
     of_kind = {kind: np.array([case.related and case.kind == kind for case in cases]) for kind in kinds}
     scores = table(settings, lines)
@@ -327,25 +328,32 @@ def judge(settings: Settings, lines: list[Line]) -> dict[str, Verdict]:
         ),
     )
     for budget in settings.budgets:
-        parts = []
+        parts, numbers_of = [], {}
         for method, of in scores.items():
-            low, high = interval(of[budget][related], of[budget][~related], FALSE_POSITIVES)
             asked = questions(lines, method, budget)
+            low, high = interval(of[budget], related, models, FALSE_POSITIVES)
+            numbers_of[method] = {
+                "tpr": rates[method][budget],
+                "interval": (low, high),
+                "auroc": areas[method][budget],
+                "asked": asked,
+            }
             few = f", asked {asked:,}" if asked < budget else ""
             parts.append(
                 f"{method} {rates[method][budget]:.2f} [{low:.2f}, {high:.2f}], {areas[method][budget]:.3f}{few}"
             )
         best_peer = max(black, key=lambda method: rates[method][budget])
         found[f"{budget:,} questions: TPR at 5% FPR [95% interval], AUROC"] = Verdict(
-            holds=rates["Zest"][budget] >= rates[best_peer][budget], text="; ".join(parts)
+            holds=rates["Zest"][budget] >= rates[best_peer][budget], text="; ".join(parts), numbers=numbers_of
         )
     for kind, rows in of_kind.items():
         numbers: dict[str, Any] = {}
+        of_those = [pair for pair, one in zip(models, rows | ~related, strict=True) if one]
         for method, of in scores.items():
             numbers[method] = {
                 str(budget): {
                     "tpr": rate(s[rows], s[~related], FALSE_POSITIVES),
-                    "interval": interval(s[rows], s[~related], FALSE_POSITIVES),
+                    "interval": interval(s[rows | ~related], related[rows | ~related], of_those, FALSE_POSITIVES),
                     "auroc": area(s[rows], s[~related]),
                 }
                 for budget, s in of.items()

@@ -41,6 +41,9 @@ class IPGuard(Method):
         steps: at most so many.
         step: size of each, in the scale of [0, 1] for images and [-1, 1] for sounds.
 
+    Raises:
+        ValueError: a setting is out of its range.
+
     >>> from zest_jax import from_jax
     >>> noise = Dataset(
     ...     inputs=np.random.default_rng(0).random((8, 4, 4, 3), np.float32), labels=np.zeros(8, np.int32),

@@ -67,6 +67,7 @@ class ModelDiff(Method):
 
     Raises:
         DegenerateSignatureError: when preparing or scoring, if a model answers every pair with the same twice.
+        ValueError: a setting is out of its range.
 
     >>> from zest_jax import from_jax
     >>> noise = Dataset(

@@ -50,6 +50,16 @@ class Prepared(abc.ABC):
     Attributes:
         n_queries: how many questions a suspect is asked, at most the budget. A suspect that accepts batches of one size
             alone gets its last batch filled up with repeats.
+
+    >>> from zest_jax import from_jax
+    >>> from zest_jax.baselines import PredictionAgreement
+    >>> noise = Dataset(
+    ...     inputs=np.random.default_rng(0).random((8, 4, 4, 3), np.float32), labels=np.zeros(8, np.int32),
+    ...     class_names=("noise",), mean=(0.5,) * 3, std=(0.25,) * 3, name="noise")
+    >>> victim = from_jax(lambda x: x.mean((1, 2)))
+    >>> prepared = PredictionAgreement().prepare(victim, noise, budget=8)
+    >>> isinstance(prepared, Prepared), prepared.n_queries, prepared.score(victim)
+    (True, 8, 1.0)
     """
 
     n_queries: int
@@ -73,6 +83,16 @@ class Method(abc.ABC):
         access: what it needs of victim and suspect.
         minimum: the fewest questions with which it says anything.
         modalities: the kinds of inputs it works on.
+
+    >>> from zest_jax import from_jax
+    >>> from zest_jax.baselines import PredictionAgreement
+    >>> noise = Dataset(
+    ...     inputs=np.random.default_rng(0).random((8, 4, 4, 3), np.float32), labels=np.zeros(8, np.int32),
+    ...     class_names=("noise",), mean=(0.5,) * 3, std=(0.25,) * 3, name="noise")
+    >>> victim = from_jax(lambda x: x.mean((1, 2)))
+    >>> method: Method = PredictionAgreement()
+    >>> method.name, str(method.access), method.fingerprint(victim, from_jax(lambda x: -x.mean((1, 2))), noise, budget=8)
+    ('prediction agreement', 'labels', 0.0)
     """
 
     name: ClassVar[str]

@@ -47,6 +47,9 @@ class Zest(Method):
         metric, align: see `zest_jax.distance`.
         scores: "as-is", the outputs as the models give them; "probabilities", their softmax where a model answers with logits.
 
+    Raises:
+        ValueError: a setting is out of its range.
+
     >>> from zest_jax import from_jax
     >>> noise = Dataset(
     ...     inputs=np.random.default_rng(0).random((8, 8, 8, 3), np.float32), labels=np.zeros(8, np.int32),

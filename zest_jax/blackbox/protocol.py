@@ -38,6 +38,10 @@ class InputSpec:
             they are.
         rate: samples per second that the model expects of sounds, or None when unknown.
 
+    Raises:
+        ValueError: a setting is out of its range; when preparing, `mean` or `std` has another number of channels than the
+            inputs.
+
     >>> spec = InputSpec(mean=(0.5,), std=(0.25,), layout="NCHW")
     >>> spec.prepare(np.ones((2, 8, 8, 1), np.float32)).shape
     (2, 1, 8, 8)
@@ -124,6 +128,11 @@ class TextSpec:
     Attributes:
         tokenizer: turns texts into the token ids that the model takes, or None for a model that takes strings.
         lengths: whether a model that takes ids wants the number of ids of each text as well: `model(ids, lengths)`.
+
+    >>> TextSpec().to_json()
+    {'takes': 'strings'}
+    >>> TextSpec(lengths=True).prepare(np.array(["a film"], object)).tolist()
+    ['a film']
     """
 
     tokenizer: Tokenizer | None = None
@@ -157,6 +166,16 @@ class BlackBox(abc.ABC):
         returns: what its outputs are: "logits", "probabilities", or "auto" when the query loop is to find out.
         settings: what was assumed or detected about it, JSON-able; kept in the signature and shown to the user.
         wanted_batch: how many inputs it is best asked about at once, where that is not a matter of their size; None else.
+
+    Raises:
+        ValueError: `returns` is none of these.
+
+    >>> from zest_jax import from_callable
+    >>> box = from_callable(lambda x: x.mean((1, 2)), label="colour", class_names=["red", "green", "blue"])
+    >>> isinstance(box, BlackBox), box.takes_texts, box.class_names
+    (True, False, ('red', 'green', 'blue'))
+    >>> box(np.ones((2, 8, 8, 3), np.float32)).shape                               # images [batch, H, W, C] in [0, 1]
+    (2, 3)
     """
 
     wanted_batch: int | None = None
@@ -203,6 +222,12 @@ class HostBlackBox(BlackBox):
 
     Attributes:
         in_callbacks: whether it may be asked from inside a compiled function (`mode="callback"`).
+
+    >>> class Colour(HostBlackBox):
+    ...     def answer_batch(self, prepared):
+    ...         return prepared.mean((1, 2))
+    >>> Colour(label="colour", fixed_batch=4)(np.ones((6, 8, 8, 3), np.float32)).shape
+    (6, 3)
     """
 
     in_callbacks: bool = True
@@ -230,6 +255,18 @@ class JaxBlackBox(BlackBox):
 
     `apply(state, prepared) -> outputs` must be pure and hashable; two models whose `apply` are equal and whose `state`
     has the same shapes share one compilation.
+
+    Args:
+        apply: gets the state and prepared inputs, [batch, H, W, C] or [batch, samples] (or in the layout of `spec`)
+            float32, or token ids; returns scores [batch, classes].
+        state: any pytree of arrays.
+        **kwargs: `label`, `spec`, `class_names`, `fixed_batch`, `returns` and `settings`, see `BlackBox`.
+
+    >>> def apply(weights, images):
+    ...     return images.mean((1, 2)) @ weights
+    >>> box = JaxBlackBox(apply, jnp.eye(3), label="colour")
+    >>> box(np.ones((2, 8, 8, 3), np.float32)).tolist()
+    [[1.0, 1.0, 1.0], [1.0, 1.0, 1.0]]
     """
 
     def __init__(self, apply: Callable[[Any, jax.Array], jax.Array], state: Any, **kwargs: Any) -> None:

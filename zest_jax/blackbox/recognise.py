@@ -13,7 +13,11 @@ from zest_jax.errors import FileFormatError
 
 
 class FileKind(Enum):
-    """The kinds of model files, and the one kind of folder, worded for messages."""
+    """The kinds of model files, and the one kind of folder, worded for messages.
+
+    >>> FileKind.ONNX.value
+    'an ONNX model'
+    """
 
     ONNX = "an ONNX model"
     TORCHSCRIPT = "a TorchScript program"
@@ -52,9 +56,15 @@ _OURS = {
 def recognise(path: str | os.PathLike[str]) -> FileKind:
     """Return what kind of model the file at `path` holds; the folder of a run or of one checkpoint in it is one too.
 
+    Args:
+        path: of the file or folder.
+
     Raises:
         FileNotFoundError: there is no such file.
         FileFormatError: it is empty, truncated, any other folder, a signature or probe set, or of no kind known here.
+
+    >>> recognise("tests/golden/models/victim.onnx").value
+    'an ONNX model'
     """
     if is_checkpoint_folder(path):
         return FileKind.CHECKPOINT
@@ -120,6 +130,22 @@ def file_identity(path: str | os.PathLike[str], *more: str | os.PathLike[str]) -
 
     With `more` files (the external data of an ONNX model, in a fixed order), the SHA-256 of the hashes of all of them,
     in hexadecimal, one a line.
+
+    Args:
+        path: of the file.
+        *more: further files that belong to the same model.
+
+    Returns:
+        64 hexadecimal digits.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     written = Path(folder, "model.onnx").write_bytes(b"weights")
+    ...     print(file_identity(Path(folder, "model.onnx"))[:12])
+    9a129038d9a0
     """
     hashes = []
     for part in (path, *more):

@@ -142,6 +142,16 @@ def from_transformers(
 
     Warns:
         UserWarning: the model is in training mode; or, once, that texts are longer than it takes.
+
+    >>> import types, torch
+    >>> class Net(torch.nn.Module):                                                 # stands for a model of the hub
+    ...     def forward(self, input_ids, attention_mask):
+    ...         return types.SimpleNamespace(logits=torch.stack([input_ids.sum(1), attention_mask.sum(1)], 1))
+    >>> def tokenizer(texts, **settings):
+    ...     ids = torch.tensor([[len(word) for word in text.split()] for text in texts])
+    ...     return {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
+    >>> from_transformers(Net().eval(), tokenizer, class_names=["letters", "words"])(["a good film", "bad music indeed"]).tolist()
+    [[9.0, 3.0], [14.0, 3.0]]
     """
     try:
         import torch

@@ -78,6 +78,7 @@ def from_torch(
         MissingExtraError: PyTorch is not installed.
         TypeError: `module` cannot be called.
         ModelOutputError: when asked, if the module raises or its answer is not one tensor [batch, classes].
+        ValueError: `channels_last` is none of its values.
 
     >>> import torch
     >>> net = torch.nn.Sequential(torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten(), torch.nn.Linear(3, 10)).eval()

@@ -94,6 +94,14 @@ def from_exported(
         FileNotFoundError, FileFormatError: no such file, or no exported program with one input.
         UnsafeFileError: `trust` is False.
         MissingExtraError: PyTorch is not installed.
+
+    >>> import tempfile, torch
+    >>> net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(12, 10)).eval()
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     torch.export.save(torch.export.export(net, (torch.zeros(1, 3, 2, 2),)), f"{folder}/suspect.pt2")
+    ...     box = from_exported(f"{folder}/suspect.pt2", trust=True)
+    >>> box.label, box.fixed_batch
+    ('suspect', 1)
     """
     torch = import_torch()
     path = existing_file(path)
@@ -143,6 +151,7 @@ def from_state_dict(
             unexpected or of another shape.
         UnsafeFileError: the file holds Python objects besides weights, and `trust` is False.
         MissingExtraError: PyTorch or safetensors is not installed.
+        TypeError: `factory` returns no torch.nn.Module.
 
     >>> import tempfile, torch
     >>> def build():

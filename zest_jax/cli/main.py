@@ -13,6 +13,7 @@ from typing import Annotated, Any
 import tyro
 
 from zest_jax.cli.compare import Compare
+from zest_jax.cli.completion import Completion
 from zest_jax.cli.console import in_words_of_the_command_line, note, tidy_warnings
 from zest_jax.cli.distance import Distance
 from zest_jax.cli.doctor import Doctor
@@ -79,6 +80,7 @@ Command = (
     | Annotated[Report, tyro.conf.subcommand("report")]
     | Annotated[Paper, tyro.conf.subcommand("paper")]
     | Annotated[Doctor, tyro.conf.subcommand("doctor")]
+    | Annotated[Completion, tyro.conf.subcommand("completion")]
 )
 _STYLE = (tyro.conf.OmitSubcommandPrefixes, tyro.conf.OmitArgPrefixes, tyro.conf.FlagCreatePairsOff)
 
@@ -135,6 +137,11 @@ def interrupts_that_arrive() -> Iterator[None]:
         signal.signal(signal.SIGINT, before)
 
 
+def parse(arguments: Sequence[str]) -> Any:
+    """Read a command and its options. Help, and what cannot be read, end in SystemExit, as tyro has it."""
+    return tyro.cli(Command, prog="zest", description=DESCRIPTION, args=arguments, config=_STYLE)
+
+
 def _run(arguments: list[str]) -> int:
     if arguments[:1] in (["--version"], ["-V"]):
         from zest_jax.version import __version__
@@ -142,7 +149,7 @@ def _run(arguments: list[str]) -> int:
         print(__version__)
         return DONE
     try:
-        command: Any = tyro.cli(Command, prog="zest", description=DESCRIPTION, args=arguments, config=_STYLE)
+        command: Any = parse(arguments)
     except SystemExit as stop:
         return stop.code if isinstance(stop.code, int) else DONE if stop.code is None else WRONG_USE
     # Commands with subcommands hold the chosen one.

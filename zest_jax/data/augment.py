@@ -62,6 +62,9 @@ def augment(
         fill: what comes in from outside of the image: one number, or one per channel. After normalisation, 0 is the mean
             colour.
 
+    Returns:
+        images changed, float [batch, height, width, channels], in the scale in which they came.
+
     >>> images = jnp.ones((2, 8, 8, 3))
     >>> augment(images, jax.random.key(0), Augment(crop_padding=2, flip=True)).shape
     (2, 8, 8, 3)
@@ -150,6 +153,9 @@ def resize(images: Array, size: int | tuple[int, int]) -> Array:
     Args:
         images: uint8 or float; the scale of the values stays.
         size: pixels, of a square or (height, width).
+
+    Returns:
+        images float [B, height, width, C]; float32 where the given ones were integers.
 
     >>> resize(jnp.ones((2, 8, 8, 3)), 4).shape
     (2, 4, 4, 3)

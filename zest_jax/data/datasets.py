@@ -124,7 +124,11 @@ class Dataset:
         return digest.hexdigest()
 
     def take(self, rows: Sequence[int] | np.ndarray) -> "Dataset":
-        """The given rows, in their order; everything else is kept. See `zest_jax.data.subsets` for checked choices."""
+        """The given rows, in their order; everything else is kept. See `zest_jax.data.subsets` for checked choices.
+
+        Args:
+            rows: their numbers, [rows].
+        """
         chosen = np.asarray(rows)
         return dataclasses.replace(self, inputs=self.inputs[chosen], labels=self.labels[chosen])
 
@@ -248,6 +252,9 @@ def channel_scales(images: np.ndarray) -> tuple[tuple[float, ...], tuple[float, 
 
     Args:
         images: [N, H, W, C], uint8 or float in [0, 1].
+
+    Returns:
+        means and standard deviations, one of each per channel.
 
     >>> channel_scales(np.array([0, 255], np.uint8).reshape(1, 1, 2, 1))
     ((0.5,), (0.5,))

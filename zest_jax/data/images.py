@@ -81,8 +81,20 @@ def load_images(
 def kind_of_source(source: str | os.PathLike[str]) -> Literal["folder", "array", "tfds"]:
     """Say how `load_images` will read a source, from what is there and not from its name alone.
 
+    Args:
+        source: as for `load_images`.
+
+    Returns:
+        "folder", "array" or "tfds".
+
     Raises:
         FileNotFoundError, FileFormatError: see `load_images`.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     np.save(f"{folder}/pool.npy", np.zeros((2, 8, 8, 3), np.uint8))
+    ...     kind_of_source(f"{folder}/pool.npy"), kind_of_source(folder)
+    ('array', 'folder')
     """
     path = Path(source).expanduser()
     if not path.exists():

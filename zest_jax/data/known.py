@@ -25,6 +25,10 @@ class KnownDataset:
         size: pixels to which images of many sizes are brought, or samples of a sound at `rate`; None where all have one
             size.
         rate: samples per second, in Hz; None for what are no sounds.
+
+    >>> cifar = known_dataset("cifar10")
+    >>> cifar.modality, cifar.num_classes, cifar.test, cifar.mean
+    ('image', 10, 'test', (0.4914, 0.4822, 0.4465))
     """
 
     name: str
@@ -95,6 +99,9 @@ _KNOWN = {
 def dataset_names() -> tuple[str, ...]:
     """Names of the data sets whose splits, sizes and scales are known.
 
+    Returns:
+        names, as TFDS has them.
+
     >>> "cifar10" in dataset_names()
     True
     """
@@ -103,6 +110,9 @@ def dataset_names() -> tuple[str, ...]:
 
 def known_dataset(name: str) -> KnownDataset:
     """What is known of a data set.
+
+    Args:
+        name: one of `dataset_names`.
 
     Raises:
         ValueError: it is none of `dataset_names`.

@@ -20,6 +20,9 @@ def modality_of(source: str | os.PathLike[str], split: str = "train") -> Modalit
         source: what `load_images`, `load_text_pool` or `load_sound_pool` take.
         split: of a data set.
 
+    Returns:
+        "image", "text" or "audio".
+
     Raises:
         FileNotFoundError: there is no such file, folder or prepared data set.
         FileFormatError: a file is of no known kind, or a folder has both images and sounds.

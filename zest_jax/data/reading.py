@@ -30,6 +30,10 @@ class ImageSet:
         class_names: name of each class, or None.
         skipped: names of the unreadable images that were left out.
         source: where they come from, as the user wrote it.
+
+    >>> pool = ImageSet(images=np.zeros((3, 8, 8, 1), np.uint8), labels=np.array([0, 1, 0]), class_names=("cat", "dog"))
+    >>> len(pool), pool.skipped
+    (3, ())
     """
 
     images: np.ndarray

@@ -33,6 +33,10 @@ class SoundSet:
         skipped: names of the bad sounds that were left out.
         source: where they come from, as the user wrote it.
         resampled: how many had another rate.
+
+    >>> pool = SoundSet(sounds=np.zeros((2, 4000), np.float32), rate=8000)
+    >>> len(pool), pool.sounds.shape[1] / pool.rate                                 # seconds
+    (2, 0.5)
     """
 
     sounds: np.ndarray

@@ -88,8 +88,19 @@ def load_sound_pool(
 def kind_of_sound_source(source: str | os.PathLike[str]) -> SoundSource:
     """Say how `load_sound_pool` will read a source.
 
+    Args:
+        source: as for `load_sound_pool`.
+
+    Returns:
+        "folder" or "tfds".
+
     Raises:
         FileNotFoundError, FileFormatError: see `load_sound_pool`.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     kind_of_sound_source(folder)
+    'folder'
     """
     path = Path(source).expanduser()
     if not path.exists():

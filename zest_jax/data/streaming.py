@@ -17,7 +17,16 @@ from zest_jax.errors import FileFormatError, missing_extra
 
 
 class Batch(NamedTuple):
-    """Images uint8 [B, H, W, C] and their classes int32 [B]."""
+    """Images and their classes.
+
+    Attributes:
+        images: uint8 [B, H, W, C].
+        labels: int32 [B], from 0.
+
+    >>> batch = Batch(np.zeros((2, 8, 8, 3), np.uint8), np.array([0, 1], np.int32))
+    >>> [(image.shape, int(label)) for image, label in zip(*batch, strict=True)]
+    [((8, 8, 3), 0), ((8, 8, 3), 1)]
+    """
 
     images: np.ndarray
     labels: np.ndarray
@@ -36,6 +45,27 @@ class Stream(Iterator[Batch]):
         size: (height, width) of the images.
         steps_per_epoch: batches of one epoch.
         batch_size: images of a batch.
+
+    Args:
+        images: where the images are read.
+        batches: of Grain, for one epoch.
+        epochs: after which it ends; None: never.
+        options: how Grain reads ahead.
+        identity: what must be the same where a state is restored.
+
+    >>> import tempfile
+    >>> from PIL import Image
+    >>> folder = tempfile.TemporaryDirectory()
+    >>> for i in range(4):
+    ...     path = Path(folder.name) / "cat dog".split()[i % 2] / f"{i}.png"
+    ...     path.parent.mkdir(exist_ok=True)
+    ...     Image.new("RGB", (8, 8), (i, 0, 0)).save(path)
+    >>> batches = stream(folder.name, 2, seed=0, size=4)
+    >>> first, state, second = next(batches), batches.state(), next(batches)
+    >>> batches.restore(state)
+    >>> bool((next(batches).images == second.images).all()), batches.endless
+    (True, True)
+    >>> batches.close(); folder.cleanup()
     """
 
     def __init__(self, images: "_Images", batches: Any, epochs: int | None, options: Any, identity: Mapping[str, Any]):

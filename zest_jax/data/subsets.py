@@ -49,6 +49,10 @@ def of_classes(dataset: Dataset, classes: Sequence[int | str], *, relabel: bool 
 def of_rows(dataset: Dataset, rows: Rows) -> Dataset:
     """Keep the given rows, in the order given.
 
+    Args:
+        dataset: what to choose from.
+        rows: their numbers, from 0, [rows].
+
     Raises:
         ValueError: a row is out of range, negative or given twice, or none is given.
 
@@ -63,6 +67,10 @@ def of_rows(dataset: Dataset, rows: Rows) -> Dataset:
 
 def without_rows(dataset: Dataset, rows: Rows) -> Dataset:
     """Leave the given rows out: what a model that never saw them is trained on (exact unlearning).
+
+    Args:
+        dataset: what to choose from.
+        rows: their numbers, from 0, [rows].
 
     Raises:
         ValueError: a row is out of range, negative or given twice, or none or all are given.

@@ -26,6 +26,10 @@ class TextSet:
         class_names: name of each class, or None.
         skipped: names of the bad rows that were left out, such as "reviews.csv line 17".
         source: where they come from, as the user wrote it.
+
+    >>> pool = TextSet(texts=np.array(["a good film", "a bad one"], object), labels=np.array([1, 0]))
+    >>> len(pool), pool.texts[pool.labels == 1].tolist()
+    (2, ['a good film'])
     """
 
     texts: np.ndarray

@@ -100,8 +100,20 @@ def load_text_pool(
 def kind_of_text_source(source: str | os.PathLike[str]) -> TextSource:
     """Say how `load_text_pool` will read a source.
 
+    Args:
+        source: as for `load_text_pool`.
+
+    Returns:
+        "lines", "table", "json" or "tfds".
+
     Raises:
         FileNotFoundError, FileFormatError: see `load_text_pool`.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     written = Path(folder, "reviews.txt").write_text("a good film")
+    ...     kind_of_text_source(f"{folder}/reviews.txt")
+    'lines'
     """
     path = Path(source).expanduser()
     if not path.exists():

@@ -17,6 +17,9 @@ class Requirement(NamedTuple):
         name: as it is installed, with the versions that will do: "onnxruntime>=1.19.0".
         version: that is installed, or None.
         fits: it is installed in a version that will do.
+
+    >>> Requirement("onnxruntime>=1.19.0", version="1.18.1", fits=False).fits
+    False
     """
 
     name: str
@@ -30,6 +33,9 @@ class Extra(NamedTuple):
     Attributes:
         name: "onnx" in `pip install "zest_jax[onnx]"`; "" for what is always needed.
         requirements: what it brings, those of the extras that it contains included.
+
+    >>> Extra("onnx", (Requirement("onnxruntime>=1.19.0", version=None, fits=False),)).complete
+    False
     """
 
     name: str
@@ -43,6 +49,9 @@ class Extra(NamedTuple):
 
 def devices() -> list[str]:
     """What JAX computes on, in words; one line for devices of a kind.
+
+    Returns:
+        such as ["cpu"] or ["gpu (NVIDIA H100), 8 devices"].
 
     Raises:
         ModuleNotFoundError: JAX is not installed.
@@ -64,6 +73,9 @@ def devices() -> list[str]:
 
 def extras() -> list[Extra]:
     """What this package needs and may need, as its installed metadata tell; the needed packages first.
+
+    Returns:
+        what is needed, under the name "", then each extra.
 
     Raises:
         importlib.metadata.PackageNotFoundError: the package is imported from a folder and not installed.

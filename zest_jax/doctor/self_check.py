@@ -16,6 +16,8 @@ from zest_jax.signature import Signature
 from zest_jax.signing import sign
 from zest_jax.solving import Solver, SolveSettings, solve
 
+__all__ = ["Check", "self_check"]
+
 # What is agreed on: of composed inputs, of fits and distances relative to their size, and of planted weights.
 COMPOSED, FITTED, PLANTED = 1e-5, 1e-4, 1e-3
 
@@ -29,6 +31,10 @@ class Check(NamedTuple):
         computed: whether there was a result to compare; False after an error.
         text: how far it is off, or the error.
         seconds: that it took, compilation included.
+
+    >>> check = Check(name="distances", passed=True, computed=True, text="off by 1.2e-07, within 0.0001", seconds=0.4)
+    >>> f"{'ok' if check.passed else 'FAILED'}: {check.name}, {check.text}"
+    'ok: distances, off by 1.2e-07, within 0.0001'
     """
 
     name: str
@@ -44,6 +50,9 @@ def self_check() -> Iterator[Check]:
     Yields one check for each of: segments, perturbed inputs, fits by both solvers, distances in all four metrics, and a model
     with planted weights signed from end to end on all devices. None raises: an error is a check that did not pass. It takes
     less than a minute; the values are those that the package's tests use.
+
+    Yields:
+        a check for each part, as it is done.
 
     >>> all(check.passed for check in self_check())
     True

@@ -33,6 +33,10 @@ class Done(NamedTuple):
         tries: how often it was begun.
         classes: how many outputs it has.
         r2: share of its answers' variance that the linear fits explain.
+
+    >>> done = Done(name="victim", model="/models/victim.onnx", seconds=3.2, where=None, tries=1, classes=10, r2=0.61)
+    >>> f"{done.name}: {done.classes} classes, {done.seconds:.1f} s"
+    'victim: 10 classes, 3.2 s'
     """
 
     name: str
@@ -54,6 +58,11 @@ class SignedAll(NamedTuple):
         seconds: that all of it took.
         version: of the store afterwards, or None where there is none.
         poor: R2 by name of the models, signed now or before, that linear fits hardly explain.
+
+    >>> failed = Failed(Job(name="b", model="/models/b.onnx"), error="not an ONNX model")
+    >>> report = SignedAll(done=(), present=("a",), failed=(failed,), seconds=0.1, version=3, poor={})
+    >>> report.present, [f"{each.job.name}: {each.error}" for each in report.failed]
+    (('a',), ['b: not an ONNX model'])
     """
 
     done: tuple[Done, ...]

@@ -48,6 +48,14 @@ class Signed(NamedTuple):
         where: the machine that did it, or None for this process.
         tries: how often it was begun.
         warnings: what was warned of meanwhile, where that was in another process.
+
+    >>> from zest_jax import image_probes
+    >>> from zest_jax.many import PlainLoop
+    >>> images = np.random.default_rng(0).integers(0, 256, (2, 32, 32, 3), np.uint8)
+    >>> probes = image_probes(images, 2, 60, segmenter="grid", segmenter_settings={"rows": 2, "columns": 2})
+    >>> signed = next(PlainLoop().outcomes([Job(name="victim", model="tests/golden/models/victim.onnx")], probes, print))
+    >>> signed.job.name, signed.signature.label, signed.tries
+    ('victim', 'victim', 1)
     """
 
     job: Job
@@ -68,6 +76,11 @@ class Failed(NamedTuple):
         tries: how often it was begun.
         trace: where in the code, or "".
         conflict: whether the store holds something else under its name, so that it is of no use to sign it again.
+
+    >>> from zest_jax.many import PlainLoop
+    >>> failed = next(PlainLoop().outcomes([Job(name="none", model="none.onnx")], None, print))
+    >>> failed.job.name, failed.conflict, failed.error.split(";")[0]
+    ('none', False, 'there is no file none.onnx')
     """
 
     job: Job
@@ -83,7 +96,15 @@ Say = Callable[[str], None]
 
 
 class Signer(Protocol):
-    """A way of signing many models: `PlainLoop`, `RayTasks`."""
+    """A way of signing many models: `PlainLoop`, `RayTasks`.
+
+    >>> class Nothing:                                                              # a way of one's own: all models fail
+    ...     def outcomes(self, jobs, probes, say):
+    ...         yield from (Failed(job, "not today") for job in jobs)
+    >>> signer: Signer = Nothing()
+    >>> [failed.error for failed in signer.outcomes([Job(name="a", model="a.onnx")], None, print)]
+    ['not today']
+    """
 
     def outcomes(self, jobs: Iterable[Job], probes: ProbeSet, say: Say) -> Iterator[Outcome | None]:
         """Sign models and tell of each once, in any order; None now and then while there is nothing to tell.

@@ -18,5 +18,6 @@ class PlainLoop:
     """
 
     def outcomes(self, jobs: Iterable[Job], probes: ProbeSet, say: Say) -> Iterator[Outcome | None]:
+        """Sign models and tell of each, in their order; see `Signer`."""
         for job in jobs:
             yield attempt(job, probes)

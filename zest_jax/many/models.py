@@ -24,6 +24,10 @@ class Model(NamedTuple):
     Attributes:
         name: what it is called in a store.
         source: absolute path of its file or folder, or `package.module:function`.
+
+    >>> (model,) = find_models(["tests/golden/models/victim.onnx"])
+    >>> model.name, model.source.endswith("victim.onnx")
+    ('victim', True)
     """
 
     name: str
@@ -38,6 +42,9 @@ def find_models(given: Sequence[str | os.PathLike[str]], *, names: Naming = "fil
             other folder stands for the model files (by their endings) and runs that lie directly in it.
         names: what models are called: "file", after their file, run, or entry of the zoo; "path", as they were given, without
             the file's ending.
+
+    Returns:
+        the models, in the order given, those of a folder by name.
 
     Raises:
         FileNotFoundError: there is no such file.

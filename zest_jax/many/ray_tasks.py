@@ -87,6 +87,12 @@ class RayTasks:
                 raise ValueError(f"`{name}` is {value}; give at least 1")
 
     def outcomes(self, jobs: Iterable[Job], probes: ProbeSet, say: Say) -> Iterator[Outcome | None]:
+        """Sign models and tell of each, as they are finished; see `Signer`.
+
+        Raises:
+            ClusterError: the cluster cannot be reached, has other versions, or no node has what a model takes.
+            MissingExtraError: Ray is not installed.
+        """
         room = sum(value.nbytes for value in vars(probes).values() if isinstance(value, np.ndarray))
         with connected(self.address, room=room, say=say) as ray:
             if not (at_a_time := places(ray, self.cpus, self.gpus)):

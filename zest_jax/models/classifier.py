@@ -21,6 +21,11 @@ class Classifier(nnx.Module):
     Attributes:
         head: the last layer, float32.
         order: names of the parts that hold parameters, from input to output.
+
+    >>> from zest_jax.models import create
+    >>> model, sounds = create("m5", 3, widths=(4, 4, 4, 4)), np.zeros((2, 512), np.float32)
+    >>> isinstance(model, Classifier), model.num_classes, model(sounds).shape, len(model.features(sounds))
+    (True, 3, (2, 3), 4)
     """
 
     order: ClassVar[tuple[str, ...]]
@@ -32,7 +37,7 @@ class Classifier(nnx.Module):
         return self.head.out_features
 
     def features(self, x: Any) -> tuple[Array, ...]:
-        """Outputs of the four stages, from input to output, in the type that the model computes in."""
+        """Outputs of the four stages [batch, ..., channels], from input to output, in the type that the model computes in."""
         raise NotImplementedError
 
     def classify(self, features: tuple[Array, ...]) -> Float[Array, "batch classes"]:
@@ -70,6 +75,9 @@ def with_head(model: Model, num_classes: int, *, seed: int = 0) -> Model:
         model: is left as it is.
         num_classes: of the new head, at least 2.
         seed: of the new weights: uniform within 1 / sqrt(inputs); the bias is 0.
+
+    Returns:
+        the copy.
 
     Raises:
         ValueError: `num_classes` is below 2, or the model has no head (an ensemble).

@@ -50,6 +50,9 @@ _MODELS: dict[str, _Entry] = {
 def model_names() -> tuple[str, ...]:
     """Names that `create` knows.
 
+    Returns:
+        the names.
+
     >>> model_names()[:8]
     ('resnet8', 'resnet20', 'resnet32', 'resnet44', 'resnet56', 'resnet18', 'resnet50', 'mobilenet_v2')
     """

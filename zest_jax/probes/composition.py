@@ -83,10 +83,14 @@ def compose(probes: ProbeSet, reference: int, samples: slice | np.ndarray | None
     Args:
         reference: its index in the probe set.
         samples: which of its masks, all by default.
+        probes: whose reference it is.
 
     Returns:
         images float32 [samples, H, W, C] in [0, 1], sounds float32 [samples, length] in [-1, 1], or texts, an array of `str`
         objects [samples]; the first is the reference itself, when its first mask keeps everything.
+
+    Raises:
+        ValueError: there is no such reference.
 
     >>> probes = ProbeSet.from_arrays(references=np.ones((1, 1, 2, 1), np.float32), segments=np.array([[[0, 1]]]),
     ...                               masks=np.array([[[1, 1], [0, 1]]]), fill=0.5)

@@ -28,6 +28,9 @@ def draw_masks(
     Returns:
         masks, padded with False to the largest K.
 
+    Raises:
+        ValueError: an argument is out of its range.
+
     >>> masks = draw_masks(np.array([2, 3]), 4)
     >>> masks.shape, bool(masks[0, 0, :2].all()), bool(masks[0, :, 2].any())
     ((2, 4, 3), True, False)

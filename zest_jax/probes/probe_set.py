@@ -118,6 +118,7 @@ class ProbeSet:
 
     @property
     def n_references(self) -> int:
+        """How many references there are."""
         return len(self.references)
 
     @property
@@ -127,6 +128,7 @@ class ProbeSet:
 
     @property
     def max_segments(self) -> int:
+        """The largest number of segments of a reference, K_max."""
         return int(self.n_segments.max())
 
     @property

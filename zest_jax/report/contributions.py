@@ -36,6 +36,9 @@ def reference_figure(
         shown: references that are drawn elsewhere, in another colour and with their numbers.
         path: where to write the picture as well; the ending decides the format.
 
+    Returns:
+        the figure; nothing is shown on a screen.
+
     Raises:
         ValueError: no reference has a distance.
 

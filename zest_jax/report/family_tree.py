@@ -108,6 +108,9 @@ def clustered_figure(
         known: the tree, where it is not to be made of these distances.
         path: where to write the picture as well; the ending decides the format.
 
+    Returns:
+        the figure; nothing is shown on a screen.
+
     Raises:
         ValueError: the number of models or labels does not fit, or the distances are none (see `family_tree`).
 
@@ -159,7 +162,16 @@ def tree_figure(
     known: KnownTree | None = None,
     path: str | os.PathLike[str] | None = None,
 ) -> Figure:
-    """Draw the family tree alone; arguments and errors as for `clustered_figure`.
+    """Draw the family tree alone.
+
+    The other arguments and errors are those of `clustered_figure`.
+
+    Args:
+        distances: [models, models], as for `clustered_figure`.
+        labels: one for each model.
+
+    Returns:
+        the figure; nothing is shown on a screen.
 
     >>> figure = tree_figure(np.array([[0.0, 0.9, 0.1], [0.9, 0.0, 0.8], [0.1, 0.8, 0.0]]), ["a", "b", "c"], threshold=0.4)
     >>> [label.get_text() for label in figure.axes[0].get_yticklabels()]

@@ -100,6 +100,9 @@ def signature_figure(
         most_columns: panels of an image side by side, at most.
         path: where to write the picture as well; the ending decides the format (.png, .pdf or .svg).
 
+    Returns:
+        the figure; nothing is shown on a screen.
+
     Raises:
         ValueError: there is no signature or nothing to draw, the parts do not fit, or the format is unknown.
 
@@ -164,6 +167,10 @@ def distance_figure(
         distances: [models, models], as `distance_matrix` returns it.
         labels: one for each model.
         path: where to write the picture as well; the ending decides the format.
+        title: over the matrix.
+
+    Returns:
+        the figure; nothing is shown on a screen.
 
     Raises:
         ValueError: the matrix is not square, or has another size than `labels`.

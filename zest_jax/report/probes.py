@@ -27,6 +27,9 @@ def probes_figure(probes: "ProbeSet", *, first: int = 0, path: str | os.PathLike
         first: the reference to begin with, from 0.
         path: where to write the picture as well; the ending decides the format (.png, .pdf or .svg).
 
+    Returns:
+        the figure; nothing is shown on a screen.
+
     Raises:
         ValueError: there is no reference `first`, or the format is unknown.
 

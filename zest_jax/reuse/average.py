@@ -37,6 +37,15 @@ def average(
     Raises:
         FileFormatError: the architectures differ; what misses and what is too much is listed.
         ValueError: `weight` is out of range.
+
+    >>> from zest_jax.models import ModelConfig
+    >>> from zest_jax.training import CheckpointInfo
+    >>> config = ModelConfig(name="m5", num_classes=2, options={"widths": (4, 4, 4, 4)})
+    >>> victim = Checkpoint(config.build(), CheckpointInfo(model=config, input_shape=(512,)))
+    >>> other = Checkpoint(config.build(seed=1), victim.info)
+    >>> middle = weights_of(average(victim, other).model)["head.kernel"]
+    >>> bool(np.allclose(middle, (weights_of(victim.model)["head.kernel"] + weights_of(other.model)["head.kernel"]) / 2))
+    True
     """
     if not 0 < weight < 1:
         raise ValueError(f"`weight` is {weight}; give the share of the second model, in (0, 1)")

@@ -72,6 +72,17 @@ def distill(
 
     Raises:
         ValueError: the stages have different shapes (they are listed), the classes differ, or `weight` is out of range.
+
+    >>> import numpy as np
+    >>> from zest_jax.models import ModelConfig
+    >>> from zest_jax.training import start_checkpoint
+    >>> data = Dataset(
+    ...     inputs=np.random.default_rng(0).integers(-999, 999, (8, 512), np.int16), labels=np.arange(8, dtype=np.int32) % 2,
+    ...     class_names=("yes", "no"), mean=(0.0,), std=(1.0,), modality="audio", name="noise")
+    >>> config = ModelConfig(name="m5", num_classes=2, options={"widths": (4, 4, 4, 4)})
+    >>> victim = start_checkpoint(config, data, seed=0)
+    >>> distill(victim, data, Recipe(batch_size=4), weight=2.0, seed=1).checkpoint.info.lineage[-1].settings["weight"]
+    2.0
     """
     if not 0 < weight < float("inf"):
         raise ValueError(f"`weight` is {weight}; give a number above 0")

@@ -69,6 +69,17 @@ def extract(
     Raises:
         ModelOutputError: the victim's answers are not finite scores [N, classes].
         ValueError: an argument is out of range, `config` is missing, or the victim takes other inputs than the queries.
+
+    >>> from zest_jax.models import ModelConfig
+    >>> from zest_jax.training import start_checkpoint
+    >>> data = Dataset(
+    ...     inputs=np.random.default_rng(0).integers(-999, 999, (8, 512), np.int16), labels=np.arange(8, dtype=np.int32) % 2,
+    ...     class_names=("yes", "no"), mean=(0.0,), std=(1.0,), modality="audio", name="noise")
+    >>> config = ModelConfig(name="m5", num_classes=2, options={"widths": (4, 4, 4, 4)})
+    >>> victim = start_checkpoint(config, data, seed=0)
+    >>> copy = extract(victim, data, Recipe(batch_size=4), answers="labels", seed=1).checkpoint
+    >>> copy.info.lineage[-1].kind, copy.info.lineage[-1].parent == victim.fingerprint
+    ('extract', True)
     """
     if answers not in ("labels", "probabilities", "logits"):
         raise ValueError(f"`answers` is {answers!r}; choose labels, probabilities, logits")

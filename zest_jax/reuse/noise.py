@@ -28,6 +28,14 @@ def add_noise(
 
     Raises:
         ValueError: `scale` is not above 0.
+
+    >>> from zest_jax.models import ModelConfig
+    >>> from zest_jax.training import CheckpointInfo
+    >>> config = ModelConfig(name="m5", num_classes=2, options={"widths": (4, 4, 4, 4)})
+    >>> victim = Checkpoint(config.build(), CheckpointInfo(model=config, input_shape=(512,)))
+    >>> noisy = add_noise(victim, scale=0.1, seed=0)
+    >>> noisy.info.lineage[-1].settings, noisy.fingerprint == victim.fingerprint
+    ({'scale': 0.1, 'seed': 0}, False)
     """
     if not 0 < scale < float("inf"):
         raise ValueError(f"`scale` is {scale}; give a number above 0, such as 0.1")

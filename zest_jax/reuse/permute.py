@@ -30,6 +30,14 @@ def permute_labels(
 
     Raises:
         ValueError: it is no permutation of the victim's classes, or not one of `permutation` and `seed` is given.
+
+    >>> from zest_jax.models import ModelConfig
+    >>> from zest_jax.training import CheckpointInfo
+    >>> config = ModelConfig(name="m5", num_classes=2, options={"widths": (4, 4, 4, 4)})
+    >>> victim = Checkpoint(config.build(), CheckpointInfo(model=config, input_shape=(512,)))
+    >>> other, sounds = permute_labels(victim, [1, 0]), np.ones((3, 512), np.int16)
+    >>> bool(np.allclose(other.outputs(sounds), victim.outputs(sounds)[:, [1, 0]]))
+    True
     """
     n = victim.info.model.num_classes
     if (permutation is None) == (seed is None):

@@ -37,6 +37,14 @@ def prune(
 
     Raises:
         ValueError: `sparsity` is out of range, only one of `data` and `recipe` is given, or the model has no convolution.
+
+    >>> from zest_jax.models import ModelConfig
+    >>> from zest_jax.training import CheckpointInfo
+    >>> config = ModelConfig(name="m5", num_classes=2, options={"widths": (4, 4, 4, 4)})
+    >>> victim = Checkpoint(config.build(), CheckpointInfo(model=config, input_shape=(512,)))
+    >>> pruned = prune(victim, sparsity=0.5)
+    >>> round(sparsity_of(pruned.model), 2), pruned.info.lineage[-1].kind
+    (0.5, 'prune')
     """
     check_sparsity(sparsity)
     if (data is None) != (recipe is None):
@@ -66,6 +74,12 @@ def prune(
 
 def check_sparsity(sparsity: float) -> None:
     """Refuse shares of weights that are not above 0 and below 1.
+
+    Args:
+        sparsity: the share.
+
+    Raises:
+        ValueError: it is not in (0, 1).
 
     >>> check_sparsity(50)
     Traceback (most recent call last):
@@ -99,7 +113,21 @@ def pruning_mask(weights: dict[str, np.ndarray], sparsity: float) -> dict[str, n
 
 
 def sparsity_of(model: Any) -> float:
-    """Share of the weights of all convolutions that are 0."""
+    """Share of the weights of all convolutions that are 0.
+
+    Args:
+        model: of Flax NNX.
+
+    Returns:
+        the share, in [0, 1].
+
+    Raises:
+        ValueError: the model has no convolution.
+
+    >>> from zest_jax.models import create
+    >>> sparsity_of(create("m5", 2, widths=(4, 4, 4, 4)))
+    0.0
+    """
     weights = weights_of(model)
     names = kernels(weights, convolutions_only=True)
     if not names:

@@ -48,6 +48,14 @@ def quantize(
 
     Raises:
         ValueError: `bits` is out of range.
+
+    >>> from zest_jax.models import ModelConfig
+    >>> from zest_jax.training import CheckpointInfo
+    >>> config = ModelConfig(name="m5", num_classes=2, options={"widths": (4, 4, 4, 4)})
+    >>> victim = Checkpoint(config.build(), CheckpointInfo(model=config, input_shape=(512,)))
+    >>> copy = quantize(victim, bits=4)
+    >>> len(np.unique(weights_of(copy.model)["head.kernel"][:, 0])) <= 15            # 2^4 - 1 levels for each output
+    True
     """
     weights = weights_of(victim.model)
     for name, (values, scale) in quantized_kernels(victim.model, bits=bits).items():
@@ -60,6 +68,21 @@ def quantized_kernels(model: Any, *, bits: int = 8) -> dict[str, QuantizedKernel
     """Integers and scales of each kernel of a model, by dotted name; see `quantize`.
 
     Of a quantised model they are those it was made from.
+
+    Args:
+        model: of Flax NNX.
+        bits: of each weight, from 2 to 8.
+
+    Returns:
+        by name: `values` int8 of the kernel's shape [..., outputs], and `scale` float32 [outputs].
+
+    Raises:
+        ValueError: `bits` is out of range.
+
+    >>> from zest_jax.models import create
+    >>> found = quantized_kernels(create("m5", 2, widths=(4, 4, 4, 4)))["head.kernel"]
+    >>> found.values.shape, int(abs(found.values).max()), found.scale.shape
+    ((4, 2), 127, (2,))
     """
     if not 2 <= bits <= 8:
         raise ValueError(f"`bits` is {bits}; give 2 to 8")
@@ -82,10 +105,20 @@ def quantize_onnx(source: str | os.PathLike[str], target: str | os.PathLike[str]
         source: an ONNX file, such as `zest export` writes.
         target: the file to write.
 
+    Returns:
+        `target`.
+
     Raises:
         FileNotFoundError: `source` or the folder of `target` does not exist.
         FileFormatError: ONNX Runtime cannot quantise the model.
         MissingExtraError: ONNX Runtime or onnx is not installed.
+
+    >>> import tempfile
+    >>> from zest_jax import from_onnx
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     made = quantize_onnx("tests/golden/models/victim.onnx", f"{folder}/int8.onnx")
+    ...     from_onnx(made)(np.zeros((2, 32, 32, 3), np.float32)).shape
+    (2, 10)
     """
     try:
         from onnxruntime.quantization import QuantType, quantize_dynamic

@@ -42,6 +42,17 @@ def train_sisa(
 
     Raises:
         ValueError: there are fewer than 2 shards, or more than inputs; the data are texts; the test data have other classes.
+
+    >>> import tempfile
+    >>> from zest_jax.models import ModelConfig
+    >>> data = Dataset(
+    ...     inputs=np.random.default_rng(0).integers(-999, 999, (8, 512), np.int16), labels=np.arange(8, dtype=np.int32) % 2,
+    ...     class_names=("yes", "no"), mean=(0.0,), std=(1.0,), modality="audio", name="noise")
+    >>> config = ModelConfig(name="m5", num_classes=2, options={"widths": (4, 4, 4, 4)})
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     trained = train_sisa(config, data, Recipe(batch_size=2), shards=2, seed=0, folder=f"{folder}/all")
+    >>> trained.info.model.name, trained.info.model.options["members"]
+    ('ensemble', 2)
     """
     if data.modality == "text":
         raise ValueError(
@@ -78,6 +89,18 @@ def unlearn_sisa(
 
     Raises:
         ValueError: the folder holds no such ensemble, the data are others, or a row is out of range.
+
+    >>> import tempfile
+    >>> from zest_jax.models import ModelConfig
+    >>> data = Dataset(
+    ...     inputs=np.random.default_rng(0).integers(-999, 999, (8, 512), np.int16), labels=np.arange(8, dtype=np.int32) % 2,
+    ...     class_names=("yes", "no"), mean=(0.0,), std=(1.0,), modality="audio", name="noise")
+    >>> config = ModelConfig(name="m5", num_classes=2, options={"widths": (4, 4, 4, 4)})
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     trained = train_sisa(config, data, Recipe(batch_size=2), shards=2, seed=0, folder=f"{folder}/all")
+    ...     left = unlearn_sisa(f"{folder}/all", data, [0], folder=f"{folder}/without")
+    >>> left.info.lineage[-1].settings["forgotten"], left.fingerprint == trained.fingerprint
+    ([0], False)
     """
     trained, folder = Path(trained), Path(folder)
     victim = load_checkpoint(trained)

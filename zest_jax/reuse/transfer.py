@@ -42,6 +42,18 @@ def transfer(
 
     Raises:
         ValueError: `share` is out of range, or the model cannot take the inputs.
+
+    >>> from zest_jax.models import ModelConfig
+    >>> from zest_jax.training import start_checkpoint
+    >>> data = Dataset(
+    ...     inputs=np.random.default_rng(0).integers(-999, 999, (8, 512), np.int16), labels=np.arange(8, dtype=np.int32) % 2,
+    ...     class_names=("yes", "no"), mean=(0.0,), std=(1.0,), modality="audio", name="noise")
+    >>> config = ModelConfig(name="m5", num_classes=2, options={"widths": (4, 4, 4, 4)})
+    >>> victim = start_checkpoint(config, data, seed=0)
+    >>> result = transfer(victim, data, Recipe(batch_size=4), share=10, seed=1)
+    >>> step = result.checkpoint.info.lineage[-1]
+    >>> step.kind, step.settings["share"], step.parent == victim.fingerprint
+    ('transfer', 10, True)
     """
     model: Any = with_head(_plain(victim), data.num_classes, seed=seed)
     config = dataclasses.replace(victim.info.model, num_classes=data.num_classes)
@@ -70,8 +82,26 @@ def fine_tune(
 ) -> FitResult:
     """Train a model further on the same classes, its head included; see `transfer`.
 
+    The other arguments are those of `transfer`.
+
+    Args:
+        victim: stays as it is.
+        data: what the model learns further, of the same classes.
+        recipe: how, such as `recipe("fine-tune")`.
+        seed: as in `fit`.
+
     Raises:
         ValueError: `share` is out of range, or the data have another number of classes.
+
+    >>> from zest_jax.models import ModelConfig
+    >>> from zest_jax.training import start_checkpoint
+    >>> data = Dataset(
+    ...     inputs=np.random.default_rng(0).integers(-999, 999, (8, 512), np.int16), labels=np.arange(8, dtype=np.int32) % 2,
+    ...     class_names=("yes", "no"), mean=(0.0,), std=(1.0,), modality="audio", name="noise")
+    >>> config = ModelConfig(name="m5", num_classes=2, options={"widths": (4, 4, 4, 4)})
+    >>> victim = start_checkpoint(config, data, seed=0)
+    >>> fine_tune(victim, data, Recipe(batch_size=4), seed=1).checkpoint.info.lineage[-1].kind
+    'fine-tune'
     """
     if data.num_classes != victim.info.model.num_classes:
         raise ValueError(

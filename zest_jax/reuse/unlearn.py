@@ -43,6 +43,17 @@ def unlearn_exact(
 
     Raises:
         ValueError: a row is out of range or given twice, none or all are given.
+
+    >>> from zest_jax.models import ModelConfig
+    >>> from zest_jax.training import start_checkpoint
+    >>> data = Dataset(
+    ...     inputs=np.random.default_rng(0).integers(-999, 999, (8, 512), np.int16), labels=np.arange(8, dtype=np.int32) % 2,
+    ...     class_names=("yes", "no"), mean=(0.0,), std=(1.0,), modality="audio", name="noise")
+    >>> config = ModelConfig(name="m5", num_classes=2, options={"widths": (4, 4, 4, 4)})
+    >>> victim = start_checkpoint(config, data, seed=0)
+    >>> result = unlearn_exact(victim, data, [0, 3], Recipe(batch_size=4), seed=0)
+    >>> result.checkpoint.info.lineage[-1].settings["rows"]
+    [0, 3]
     """
     left = without_rows(data, rows)
     forgotten = np.sort(np.asarray(rows)).tolist()
@@ -85,6 +96,16 @@ def unlearn_amnesiac(
 
     Raises:
         ValueError: the training recorded nothing, or other rows.
+
+    >>> from zest_jax.models import ModelConfig
+    >>> from zest_jax.training import train
+    >>> data = Dataset(
+    ...     inputs=np.random.default_rng(0).integers(-999, 999, (8, 512), np.int16), labels=np.arange(8, dtype=np.int32) % 2,
+    ...     class_names=("yes", "no"), mean=(0.0,), std=(1.0,), modality="audio", name="noise")
+    >>> config = ModelConfig(name="m5", num_classes=2, options={"widths": (4, 4, 4, 4)})
+    >>> trained = train(config, data, Recipe(batch_size=4), seed=0, record=[0, 3])
+    >>> unlearn_amnesiac(trained, rows=[0, 3]).info.lineage[-1].settings["method"]
+    'amnesiac'
     """
     if isinstance(trained, FitResult):
         victim, recorded = trained.checkpoint, trained.recorded

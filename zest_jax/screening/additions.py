@@ -19,6 +19,9 @@ class Added(NamedTuple):
     Attributes:
         added: names of the models that are new.
         present: names of those that were there already, with the same signature.
+
+    >>> Added(added=("b",), present=("a",)).added
+    ('b',)
     """
 
     added: tuple[str, ...]

@@ -49,6 +49,11 @@ class Entry(NamedTuple):
         r2: share of the answers' variance that the linear fits explain, or None where nothing varies.
         version: of the package that made the signature.
         digest: SHA-256 over the signature, in hexadecimal.
+
+    >>> entry = Entry(name="resnet18-v3", metadata=Metadata(owner="lab 3"), added=dt.datetime(2024, 5, 1, tzinfo=dt.UTC),
+    ...               classes=10, class_names=None, r2=0.61, version="0.1.0", digest="0" * 64)
+    >>> entry.name, entry.metadata.owner, entry.added.isoformat()
+    ('resnet18-v3', 'lab 3', '2024-05-01T00:00:00+00:00')
     """
 
     name: str

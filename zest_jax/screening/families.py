@@ -30,6 +30,10 @@ class FamilyTree(NamedTuple):
             models they have together. Groups are numbered models first, then joins: join i makes group models + i.
         order: the models from one end of the tree to the other, so that no branches cross.
         undefined: pairs that have no distance.
+
+    >>> tree = family_tree(np.array([[0.0, 0.9, 0.1], [0.9, 0.0, 0.8], [0.1, 0.8, 0.0]]))
+    >>> tree.merges.tolist()[0], tree.undefined                                     # models 0 and 2 are joined first, at 0.1
+    ([0.0, 2.0, 0.1, 2.0], 0)
     """
 
     merges: np.ndarray
@@ -65,6 +69,10 @@ class Families(NamedTuple):
         rule: "given"; "unrelated", half the mean distance of unrelated models; "median", half the median, see `usual_threshold`.
         tree: of all models.
         groups: as `families` gives them.
+
+    >>> found = find_families(np.array([[0.0, 0.9, 0.1], [0.9, 0.0, 0.8], [0.1, 0.8, 0.0]]), threshold=0.5)
+    >>> found.rule, found.groups, found.large
+    ('given', ((0, 2), (1,)), [(0, 2)])
     """
 
     threshold: float
@@ -134,6 +142,10 @@ def pruned(tree: FamilyTree, kept: Sequence[int], distances: ArrayLike) -> Famil
 def families(tree: FamilyTree, threshold: float) -> tuple[tuple[int, ...], ...]:
     """Groups of models that are joined at a distance of `threshold` or less; a model that is joined with none is a group of one.
 
+    Args:
+        tree: as `family_tree` makes it.
+        threshold: the distance at which it is cut.
+
     Returns:
         the groups in the order of the tree, and in each its models in that order.
 
@@ -169,6 +181,12 @@ def usual_threshold(distances: ArrayLike) -> float:
     `judge`. Where most pairs are related, as in a store of one model and its copies, it finds nothing or cuts families into
     parts. 0 where no pair has a distance, else at least 1e-9, by which equal models may differ.
 
+    Args:
+        distances: [models, models], symmetric, as for `family_tree`.
+
+    Returns:
+        the threshold, a distance, above 0 where a pair has one.
+
     >>> usual_threshold(np.array([[0.0, 0.9, 0.1], [0.9, 0.0, 0.8], [0.1, 0.8, 0.0]]))
     0.4
     """
@@ -177,6 +195,13 @@ def usual_threshold(distances: ArrayLike) -> float:
 
 def central(distances: ArrayLike, members: Sequence[int]) -> int:
     """The model of a family that is nearest to all of it, after which the family may be called; of several the first.
+
+    Args:
+        distances: [models, models], symmetric, as for `family_tree`.
+        members: indices of the models of the family, one or more.
+
+    Returns:
+        the index of one of the members.
 
     >>> central(np.array([[0.0, 0.1, 0.3], [0.1, 0.0, 0.2], [0.3, 0.2, 0.0]]), [0, 1, 2])
     1
@@ -193,6 +218,10 @@ class Extent(NamedTuple):
         widest: the largest distance within it.
         nearest: the model outside that is nearest to one of its models, or None where there is none with a distance.
         distance: of these two, or NaN.
+
+    >>> found = extent(np.array([[0.0, 0.9, 0.1], [0.9, 0.0, 0.8], [0.1, 0.8, 0.0]]), [0, 2])
+    >>> found.widest, found.nearest, found.distance
+    (0.1, 1, 0.8)
     """
 
     widest: float
@@ -202,6 +231,10 @@ class Extent(NamedTuple):
 
 def extent(distances: ArrayLike, members: Sequence[int]) -> Extent:
     """How far the models of a family are apart, and which model outside is nearest to it.
+
+    Args:
+        distances: [models, models], symmetric, as for `family_tree`.
+        members: indices of the models of the family, one or more.
 
     >>> extent(np.array([[0.0, 0.1, 0.3], [0.1, 0.0, 0.2], [0.3, 0.2, 0.0]]), [0, 1])
     Extent(widest=0.1, nearest=2, distance=0.2)
@@ -222,6 +255,13 @@ def extent(distances: ArrayLike, members: Sequence[int]) -> Extent:
 def closest(distances: ArrayLike, most: int) -> list[int]:
     """At most so many models, in their order: those that have the nearest neighbours, where there are more.
 
+    Args:
+        distances: [models, models], symmetric, as for `family_tree`.
+        most: how many models are wanted at most.
+
+    Returns:
+        indices of the models, ascending.
+
     >>> closest(np.array([[0.0, 0.9, 0.1], [0.9, 0.0, 0.8], [0.1, 0.8, 0.0]]), 2)
     [0, 2]
     """
@@ -238,6 +278,12 @@ def closest(distances: ArrayLike, most: int) -> list[int]:
 
 def pair_distances(distances: ArrayLike) -> Float[np.ndarray, " pairs"]:
     """The distances of all pairs of a table, once each: those of model 0 to the others, then of model 1 to later ones, ...
+
+    Args:
+        distances: [models, models], symmetric, as for `family_tree`.
+
+    Returns:
+        float64 [models * (models - 1) / 2]; NaN for pairs that have none.
 
     Raises:
         ValueError: as for `family_tree`.

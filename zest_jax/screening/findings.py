@@ -52,6 +52,16 @@ class Near(NamedTuple):
         distance: exact, cosine after alignment, in [0, 2].
         interval: where the distance lies over the choice of references; None beyond the 100 nearest, and with one reference.
         sketched: the distance as the sketches estimate it.
+
+    >>> rng = np.random.default_rng(0)
+    >>> def model(label, weights):
+    ...     ones = np.ones((1, 3), np.float32)
+    ...     return Signature(weights=weights.astype(np.float32), segment_counts=np.array([60]), r2=ones, variance=ones,
+    ...                      probe_hash="0" * 64, label=label)
+    >>> a, b = (model(label, rng.normal(size=(60, 3))) for label in "ab")
+    >>> near = investigate(model("suspect", b.weights + 0.1), [a, b]).nearest[0]
+    >>> near.rank, near.entry.name, near.distance < 0.05
+    (1, 'b', True)
     """
 
     rank: int
@@ -80,6 +90,16 @@ class Findings(NamedTuple):
         unrelated: the models that were named as unrelated.
         yardstick: mean distance of the unrelated pairs, at which the relative distance is 1, or None.
         remarks: what is to be said of it besides.
+
+    >>> rng = np.random.default_rng(0)
+    >>> def model(label, weights):
+    ...     ones = np.ones((1, 3), np.float32)
+    ...     return Signature(weights=weights.astype(np.float32), segment_counts=np.array([60]), r2=ones, variance=ones,
+    ...                      probe_hash="0" * 64, label=label)
+    >>> a, b = (model(label, rng.normal(size=(60, 3))) for label in "ab")
+    >>> found = investigate(model("suspect", b.weights + 0.1), [a, b])
+    >>> [near.entry.name for near in found.nearest], found.judgement, found.no_judgement
+    (['b', 'a'], None, 'no unrelated models were given, so nothing tells what distance chance gives')
     """
 
     suspect: Signature
@@ -111,7 +131,16 @@ class Findings(NamedTuple):
 
 
 class Pair(NamedTuple):
-    """Two models and their distance."""
+    """Two models and their distance.
+
+    Attributes:
+        a: name of the one.
+        b: name of the other.
+        distance: exact, cosine after alignment, in [0, 2].
+
+    >>> sorted([Pair("a", "b", 0.4), Pair("a", "c", 0.1)], key=lambda pair: pair.distance)[0].b
+    'c'
+    """
 
     a: str
     b: str
@@ -132,6 +161,16 @@ class Among(NamedTuple):
         unrelated: the models that were named as unrelated to each other.
         yardstick: mean distance of these, or None.
         remarks: what is to be said of it besides.
+
+    >>> rng = np.random.default_rng(0)
+    >>> def model(label, weights):
+    ...     ones = np.ones((1, 3), np.float32)
+    ...     return Signature(weights=weights.astype(np.float32), segment_counts=np.array([60]), r2=ones, variance=ones,
+    ...                      probe_hash="0" * 64, label=label)
+    >>> a, b = (model(label, rng.normal(size=(60, 3))) for label in "ab")
+    >>> found = compare_all([a, b, model("copy", a.weights + 0.1)])
+    >>> [entry.name for entry in found.entries], found.distances.shape, len(found.pairs), found.pairs[0].b
+    (['a', 'b', 'copy'], (3, 3), 3, 'copy')
     """
 
     models: Models
@@ -342,7 +381,28 @@ def entries_among(models: Models, where: Filter = ANY) -> list[Entry]:
 
 
 def load_models(models: Models, names: Sequence[str]) -> list[Signature]:
-    """The signatures of some of the models, in the order given."""
+    """The signatures of some of the models, in the order given.
+
+    Args:
+        models: a store, or signatures.
+        names: of the wanted ones.
+
+    Returns:
+        a signature for each name.
+
+    Raises:
+        ValueError: a store has no model of a name.
+        KeyError: none of the signatures has it.
+
+    >>> rng = np.random.default_rng(0)
+    >>> def model(label, weights):
+    ...     ones = np.ones((1, 3), np.float32)
+    ...     return Signature(weights=weights.astype(np.float32), segment_counts=np.array([60]), r2=ones, variance=ones,
+    ...                      probe_hash="0" * 64, label=label)
+    >>> a, b = (model(label, rng.normal(size=(60, 3))) for label in "ab")
+    >>> [each.label for each in load_models([a, b], ["b", "a"])]
+    ['b', 'a']
+    """
     if isinstance(models, Store):
         return models.load(names)
     by_name = {each.label: each for each in models}

@@ -34,6 +34,10 @@ class Judgement(NamedTuple):
         related: True where the p-value is at most alpha; False where even the interval's lower end, times the number of models
             compared, is above alpha; None where the unrelated pairs are too few to tell.
         text: the same in words.
+
+    >>> found = judge(0.1, [0.3, 0.4] * 120, compared=12)
+    >>> found.related, found.nearer, found.unrelated, round(found.relative, 2), found.p_value <= found.alpha
+    (True, 0, 240, 0.29, True)
     """
 
     relative: float
@@ -63,7 +67,7 @@ def judge(
 
     Args:
         distance: to the nearest model, in [0, 2].
-        unrelated: distances of pairs known to be unrelated, without the one to be judged.
+        unrelated: distances [pairs] of pairs known to be unrelated, without the one to be judged.
         compared: models that the suspect was compared with.
         name: of the nearest model.
         alpha: chance to call an unrelated suspect related, in (0, 1).
@@ -127,6 +131,9 @@ def common_alignment(
         compared: class names of the models that the suspect is compared with, see `Entry.class_names`.
         align: "greedy" stays as it is.
 
+    Returns:
+        "auto" or "greedy".
+
     >>> from unittest.mock import Mock
     >>> named, remote = Mock(class_names=("cat", "dog")), Mock(class_names=None)
     >>> common_alignment(named, [named], [("dog", "cat")]), common_alignment(remote, [named], [("dog", "cat")])
@@ -141,6 +148,9 @@ def one_alignment(names: Iterable[tuple[str, ...] | None], *, align: SearchAlign
     Args:
         names: class names of the models; None where a model has none.
         align: "greedy" stays as it is.
+
+    Returns:
+        "auto" or "greedy".
 
     >>> one_alignment([("cat", "dog"), ("dog", "cat")]), one_alignment([("cat", "dog"), None])
     ('auto', 'greedy')
@@ -161,6 +171,17 @@ def check_unrelated(unrelated: Sequence[Signature], like: Signature) -> None:
     Raises:
         ValueError: a model is named twice, two have the very same weights, or one has another number of classes.
         ProbeMismatchError, DegenerateSignatureError: as for `check_comparable`.
+
+    >>> rng = np.random.default_rng(0)
+    >>> def model(label, weights):
+    ...     ones = np.ones((1, 3), np.float32)
+    ...     return Signature(weights=weights.astype(np.float32), segment_counts=np.array([60]), r2=ones, variance=ones,
+    ...                      probe_hash="0" * 64, label=label)
+    >>> a, b = (model(label, rng.normal(size=(60, 3))) for label in "ab")
+    >>> check_unrelated([a, b], like=a)
+    >>> check_unrelated([a, model("copy", a.weights)], like=a)
+    Traceback (most recent call last):
+    ValueError: copy has the very same weights as a; `unrelated` takes models that are independent of each other: name one of the two
     """
     weights: dict[bytes, str] = {}
     if len({each.label for each in unrelated}) < len(unrelated):
@@ -190,6 +211,9 @@ def unrelated_distances(
         unrelated: trained independently of each other; one that has the suspect's label or one of the names in `apart`, which are
             to be judged, is compared with the others only.
         align: as the suspect was searched for; "auto" goes by name only if it does for every pair, see `common_alignment`.
+
+    Returns:
+        float64 [pairs], first those among the unrelated models.
 
     Raises:
         ValueError, ProbeMismatchError, DegenerateSignatureError: as for `check_unrelated`.

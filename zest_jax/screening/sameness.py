@@ -19,6 +19,10 @@ class Same(NamedTuple):
             matched, the weights but for a factor, which alone does not tell that the models are the same.
         names: of the models.
         text: the same in words.
+
+    >>> same = Same("file", ("resnet18-v3",), "A model of the same file is in the store as resnet18-v3.")
+    >>> same.decides, Same("proportional", ("resnet18-v3",), "Both have proportional weights.").decides
+    (True, False)
     """
 
     kind: Literal["signature", "file", "weights", "proportional"]
@@ -32,7 +36,25 @@ class Same(NamedTuple):
 
 
 def same_as(found: Findings) -> Same | None:
-    """The nearest models that are the suspect itself, or None; what a cosine distance of 0 means, which sees no factor."""
+    """The nearest models that are the suspect itself, or None; what a cosine distance of 0 means, which sees no factor.
+
+    Args:
+        found: what `investigate` found.
+
+    Returns:
+        in what they are the same, or None where the suspect is none of its nearest models.
+
+    >>> from zest_jax.screening import investigate
+    >>> rng = np.random.default_rng(0)
+    >>> def model(label, weights):
+    ...     ones = np.ones((1, 3), np.float32)
+    ...     return Signature(weights=weights.astype(np.float32), segment_counts=np.array([60]), r2=ones, variance=ones,
+    ...                      probe_hash="0" * 64, label=label)
+    >>> a, b = (model(label, rng.normal(size=(60, 3))) for label in "ab")
+    >>> same = same_as(investigate(model("suspect", b.weights), [a, b]))
+    >>> same.kind, same.names, same_as(investigate(model("suspect", b.weights + 0.1), [a, b]))
+    ('weights', ('b',), None)
+    """
     where = "in the store" if isinstance(found.models, Store) else "among the signatures given"
     names = [near.entry.name for near in found.nearest if near.entry.digest == found.entry.digest]
     if names:

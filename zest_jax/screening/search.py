@@ -32,6 +32,12 @@ class SearchSettings:
 
     Raises:
         ValueError: a setting is out of its range.
+
+    >>> SearchSettings(top=3, candidates=50)
+    SearchSettings(top=3, candidates=50, align='auto')
+    >>> SearchSettings(top=300)
+    Traceback (most recent call last):
+    ValueError: `candidates` is 200; give at least as many as `top`, 300
     """
 
     top: int = 10
@@ -57,6 +63,20 @@ class Hit(NamedTuple):
         entry: what is known of it.
         distance: exact, cosine after alignment, in [0, 2].
         sketched: as the sketches estimate it.
+
+    >>> import tempfile
+    >>> rng = np.random.default_rng(0)
+    >>> def model(label, weights):
+    ...     ones = np.ones((1, 3), np.float32)
+    ...     return Signature(weights=weights.astype(np.float32), segment_counts=np.array([60]), r2=ones, variance=ones,
+    ...                      probe_hash="0" * 64, label=label)
+    >>> a, b = (model(label, rng.normal(size=(60, 3))) for label in "ab")
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     store = Store.create(f"{folder}/models.store", like=a)
+    ...     added = store.add([a, b])
+    ...     hit = screen(model("suspect", 2 * b.weights), store).hits[0]
+    >>> hit.entry.name, round(hit.distance, 4)
+    ('b', 0.0)
     """
 
     entry: Entry
@@ -72,6 +92,10 @@ class Screening(NamedTuple):
         compared: models of the store that met the filter.
         exact: to how many of them exact distances were computed.
         undefined: names of those of them that have none, as the classes that match carry no weights; they are no hits.
+
+    >>> found = Screening(hits=(), compared=250, exact=200, undefined=("constant",))
+    >>> f"{found.exact} of {found.compared} models were compared exactly; {len(found.undefined)} has no distance"
+    '200 of 250 models were compared exactly; 1 has no distance'
     """
 
     hits: tuple[Hit, ...]
@@ -92,6 +116,7 @@ def screen(
         suspect: signed with the probe set and the settings of the store.
         where: which models it is compared with.
         settings: how many are wanted, and how thoroughly they are looked for.
+        store: of the models that it is compared with.
 
     Raises:
         ProbeMismatchError: the suspect was signed with another probe set or fitted differently.
@@ -178,6 +203,11 @@ def distance_table(
     way for all). Distances below 0.001 are computed in float64, others are exact to about 1e-6. Two blocks of up to 128 models
     are in memory at a time, and the table.
 
+    Args:
+        store: of the models.
+        where: which of them are meant.
+        align: "auto", classes by name where both models name them alike, else greedy; or "greedy" always.
+
     Returns:
         the models in the order of their addition, and their distances, symmetric, 0 on the diagonal; NaN for a pair that has
         none, as the classes that match carry no weights.
@@ -185,6 +215,20 @@ def distance_table(
     Raises:
         StoreError: fewer than two models meet the filter, or the store cannot be read.
         FileFormatError: a signature is damaged.
+
+    >>> import tempfile
+    >>> rng = np.random.default_rng(0)
+    >>> def model(label, weights):
+    ...     ones = np.ones((1, 3), np.float32)
+    ...     return Signature(weights=weights.astype(np.float32), segment_counts=np.array([60]), r2=ones, variance=ones,
+    ...                      probe_hash="0" * 64, label=label)
+    >>> a, b = (model(label, rng.normal(size=(60, 3))) for label in "ab")
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     store = Store.create(f"{folder}/models.store", like=a)
+    ...     added = store.add([a, b, model("copy", 2 * a.weights)])
+    ...     entries, distances = distance_table(store)
+    >>> [entry.name for entry in entries], distances.shape, bool(distances[0, 2] < 1e-6 < distances[0, 1])
+    (['a', 'b', 'copy'], (3, 3), True)
     """
     rows, classes = [], []
     for batch in store.scan(["classes"], where=where.sql(), rows=8192):
@@ -213,9 +257,37 @@ def distance_table(
 def distances_from(
     suspect: Signature, store: Store, *, where: Filter = ANY, align: SearchAlign = "auto"
 ) -> tuple[list[Entry], Float[np.ndarray, " models"]]:
-    """Exact distances from one model to all of a store, in the order of their addition; errors as for `screen`.
+    """Exact distances from one model to all of a store.
 
     NaN for a model that has none, as the classes that match carry no weights.
+
+    Args:
+        suspect: signed with the probe set and the settings of the store.
+        store: of the models that it is compared with.
+        where: which of them are meant.
+        align: "auto", classes by name where both models name them alike, else greedy; or "greedy" always.
+
+    Returns:
+        the models in the order of their addition, and their distances, float64 [models]; NaN for one that has none, as the
+        classes that match carry no weights.
+
+    Raises:
+        StoreError: no model meets the filter, or the store cannot be read.
+        ProbeMismatchError, DegenerateSignatureError, FileFormatError: as for `screen`.
+
+    >>> import tempfile
+    >>> rng = np.random.default_rng(0)
+    >>> def model(label, weights):
+    ...     ones = np.ones((1, 3), np.float32)
+    ...     return Signature(weights=weights.astype(np.float32), segment_counts=np.array([60]), r2=ones, variance=ones,
+    ...                      probe_hash="0" * 64, label=label)
+    >>> a, b = (model(label, rng.normal(size=(60, 3))) for label in "ab")
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     store = Store.create(f"{folder}/models.store", like=a)
+    ...     added = store.add([a, b])
+    ...     entries, distances = distances_from(model("suspect", 2 * b.weights), store)
+    >>> [entry.name for entry in entries], (distances < 1e-6).tolist()
+    (['a', 'b'], [False, True])
     """
     store.header.check(suspect, store.uri)
     rows = [

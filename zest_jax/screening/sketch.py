@@ -28,6 +28,12 @@ class SketchSettings:
 
     Raises:
         ValueError: a setting is out of its range.
+
+    >>> SketchSettings(dimensions=256)
+    SketchSettings(dimensions=256, seed=0)
+    >>> SketchSettings(dimensions=100)
+    Traceback (most recent call last):
+    ValueError: `dimensions` is 100; give a multiple of 64 from 64 to 4096
     """
 
     dimensions: int = 128

@@ -47,6 +47,9 @@ class Removed(NamedTuple):
     Attributes:
         names: of the models that were removed.
         version: of the store, which keeps them.
+
+    >>> Removed(names=("resnet18-v3",), version=7)
+    Removed(names=('resnet18-v3',), version=7)
     """
 
     names: tuple[str, ...]
@@ -59,6 +62,9 @@ class StoreVersion(NamedTuple):
     Attributes:
         number: counts up with each change.
         made: when, in UTC.
+
+    >>> str(StoreVersion(number=7, made=dt.datetime(2024, 5, 1, tzinfo=dt.UTC)).made.date())
+    '2024-05-01'
     """
 
     number: int
@@ -71,6 +77,15 @@ class Store:
     An object is a view of one version: what others add afterwards is seen by `latest()`. Every change makes a new version, all
     at once or not at all, whenever its process is killed; versions are kept. Several processes may add, remove and read at the
     same time.
+
+    It is made by `Store.create` and opened by `Store.open`.
+
+    Args:
+        uri: where the store is.
+        dataset: that which is there, opened by Lance.
+        header: what all its signatures share.
+        storage_options: keys and settings of an object store, as Lance takes them.
+        past: whether an older version is looked at, which can be read only.
 
     >>> import tempfile
     >>> rng = np.random.default_rng(0)
@@ -301,7 +316,12 @@ class Store:
             yield sketches_of(batch, self.header, self.uri)
 
     def load_rows(self, rows: Sequence[int]) -> Iterator[list[tuple[Entry, Signature]]]:
-        """Models by their place in the data set (`SketchBatch.rows`), in the order given, some megabytes at a time."""
+        """Models by their place in the data set (`SketchBatch.rows`), in the order given, some megabytes at a time.
+
+        Raises:
+            StoreError: one of them cannot be found: the store is damaged.
+            FileFormatError: a signature is damaged.
+        """
         step = max(1, SIGNATURE_BYTES // (4 * self.header.features * self._most_classes))
         for start in range(0, len(rows), step):
             part = [int(row) for row in rows[start : start + step]]

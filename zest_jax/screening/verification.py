@@ -25,6 +25,9 @@ class Problem(NamedTuple):
     Attributes:
         name: of the model concerned, or None where it is not known.
         text: what is wrong.
+
+    >>> str(Problem("resnet18-v3", "cannot be read").text)
+    'cannot be read'
     """
 
     name: str | None
@@ -39,6 +42,22 @@ def verify(store: Store) -> Iterator[Problem]:
     SHA-256 of their own. Checksums find damage, not a forger who computes them anew.
 
     A store without problems yields nothing. Models are read in small groups, and where one cannot be read, one by one.
+
+    Args:
+        store: all of whose models are read.
+
+    Yields:
+        what is wrong, one problem at a time.
+
+    >>> import tempfile
+    >>> ones = np.ones((1, 3), np.float32)
+    >>> model = Signature(weights=np.eye(60, 3, dtype=np.float32), segment_counts=np.array([60]), r2=ones, variance=ones,
+    ...                   probe_hash="0" * 64, label="model")
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     store = Store.create(f"{folder}/models.store", like=model)
+    ...     added = store.add([model])
+    ...     print(list(verify(store)))
+    []
     """
     names: Counter[str] = Counter()
     rows: list[int] = []

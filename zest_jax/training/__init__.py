@@ -7,6 +7,7 @@ from zest_jax.training.checkpoints import (
     LineageStep,
     load_checkpoint,
 )
+from zest_jax.training.engine import Preparation
 from zest_jax.training.evaluation import accuracy, outputs
 from zest_jax.training.loop import fit, start_checkpoint, train
 from zest_jax.training.objectives import CrossEntropy, MatchLogits, Objective
@@ -34,6 +35,7 @@ __all__ = [
     "FolderInUseError",
     "load_checkpoint",
     "save_checkpoint",
+    "Preparation",
     "accuracy",
     "outputs",
 ]

@@ -40,6 +40,9 @@ class LineageStep:
         kind: "train", "transfer", "prune", "quantize", "distill", "extract", "unlearn", ...
         parent: fingerprint of the model that it was done to, or learnt from; None for a model that began with random weights.
         settings: how, as plain JSON values.
+
+    >>> LineageStep(kind="prune", parent="0" * 64, settings={"sparsity": 0.5}).settings["sparsity"]
+    0.5
     """
 
     kind: str
@@ -65,6 +68,10 @@ class CheckpointInfo:
         accuracy: on the test data that came with the training, in [0, 1], or None.
         lineage: everything that was done to it, oldest first.
         version: of this package.
+
+    >>> info = CheckpointInfo(model=ModelConfig(name="resnet20", num_classes=2), input_shape=(32, 32, 3), class_names=("cat", "dog"))
+    >>> CheckpointInfo.from_json(info.to_json()) == info, info.lineage, info.accuracy
+    (True, (), None)
     """
 
     model: ModelConfig
@@ -84,10 +91,16 @@ class CheckpointInfo:
     version: str = __version__
 
     def to_json(self) -> dict[str, Any]:
+        """Plain values for `json.dump`."""
         return {**dataclasses.asdict(self), "model": self.model.to_json()}
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> "CheckpointInfo":
+        """Read what `to_json` made.
+
+        Raises:
+            KeyError, TypeError: a field is missing or unknown.
+        """
         content = dict(content)
         content["model"] = ModelConfig.from_json(content["model"])
         content["lineage"] = tuple(LineageStep(**step) for step in content["lineage"])
@@ -104,6 +117,11 @@ class Checkpoint:
         model: in evaluation mode, float32; takes normalised inputs.
         info: where it comes from.
         path: the folder it was read from or written to, or None.
+
+    >>> config = ModelConfig(name="m5", num_classes=2, options={"widths": (4, 4, 4, 4)})
+    >>> victim = Checkpoint(config.build(), CheckpointInfo(model=config, input_shape=(512,)))
+    >>> victim.outputs(np.zeros((3, 512), np.int16)).shape, len(victim.fingerprint)
+    ((3, 2), 64)
     """
 
     model: Classifier
@@ -112,6 +130,7 @@ class Checkpoint:
 
     @property
     def preparation(self) -> Preparation:
+        """How inputs are normalised before the model sees them."""
         return Preparation(self.info.mean, self.info.std)
 
     @functools.cached_property
@@ -120,7 +139,11 @@ class Checkpoint:
         return fingerprint(weights_of(self.model))
 
     def outputs(self, inputs: np.ndarray) -> np.ndarray:
-        """Logits [N, classes] on inputs as stored in a data set: uint8 images, int16 sounds, texts as objects."""
+        """Logits [N, classes] on inputs as stored in a data set: uint8 images, int16 sounds, texts as objects.
+
+        Args:
+            inputs: [N, ...].
+        """
         return outputs(self.model, as_stored(inputs, self.info.tokenizer, origin="the input"), self.preparation)
 
 
@@ -137,6 +160,15 @@ def load_checkpoint(path: str | os.PathLike[str], *, model: Classifier | None = 
 
     Warns:
         UserWarning: the newest checkpoint of a run is damaged and an older one was taken.
+
+    >>> import tempfile
+    >>> from zest_jax.training import save_checkpoint
+    >>> config = ModelConfig(name="m5", num_classes=2, options={"widths": (4, 4, 4, 4)})
+    >>> victim = Checkpoint(config.build(), CheckpointInfo(model=config, input_shape=(512,)))
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     saved = save_checkpoint(folder, victim)
+    ...     load_checkpoint(folder).fingerprint == victim.fingerprint
+    True
     """
     path = Path(path).absolute()
     if is_checkpoint(path):
@@ -178,7 +210,20 @@ def load_training(path: Path) -> dict[str, Any]:
 
 
 class DamagedCheckpointError(FileFormatError):
-    """A checkpoint is cut short or altered."""
+    """A checkpoint is cut short or altered.
+
+    >>> import tempfile
+    >>> from zest_jax.training import save_checkpoint
+    >>> config = ModelConfig(name="m5", num_classes=2, options={"widths": (4, 4, 4, 4)})
+    >>> victim = Checkpoint(config.build(), CheckpointInfo(model=config, input_shape=(512,)))
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     saved = save_checkpoint(folder, victim)
+    ...     for file in saved.path.rglob("_METADATA"):
+    ...         file.unlink()
+    ...     load_checkpoint(saved.path)
+    Traceback (most recent call last):
+    zest_jax.training.checkpoints.DamagedCheckpointError: ...
+    """
 
 
 def is_checkpoint(path: Path) -> bool:

@@ -31,6 +31,13 @@ class Preparation:
 
     x is in [0, 1] for images (uint8 is divided by 255) and in [-1, 1] for sounds (int16 is divided by 32768). int32 are
     token ids, and are left as they are.
+
+    Attributes:
+        mean: per channel, or () where inputs are taken as they are.
+        std: per channel, on the same scale.
+
+    >>> Preparation(mean=(0.5,), std=(0.25,))(jnp.array([[0], [255]], jnp.uint8)).tolist()
+    [[-2.0], [2.0]]
     """
 
     mean: tuple[float, ...]

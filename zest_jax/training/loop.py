@@ -35,8 +35,19 @@ def start_checkpoint(config: ModelConfig, data: Dataset | Stream, *, seed: int) 
         data: what it is to be trained on.
         seed: of the weights.
 
+    Returns:
+        the model, with its normalisation and class names.
+
     Raises:
         ValueError: the numbers of classes differ, or the model cannot take such inputs.
+
+    >>> data = Dataset(
+    ...     inputs=np.random.default_rng(0).integers(-999, 999, (8, 512), np.int16), labels=np.arange(8, dtype=np.int32) % 2,
+    ...     class_names=("yes", "no"), mean=(0.0,), std=(1.0,), modality="audio", name="noise")
+    >>> config = ModelConfig(name="m5", num_classes=2, options={"widths": (4, 4, 4, 4)})
+    >>> start = start_checkpoint(config, data, seed=0)
+    >>> start.info.class_names, start.info.input_shape, start.info.epoch
+    (('yes', 'no'), (512,), 0)
     """
     described = describe(data)
     if config.num_classes != len(described.class_names):
@@ -80,6 +91,14 @@ def train(
     devices: Sequence[jax.Device] | None = None,
 ) -> FitResult:
     """Train a new model from random weights; see `fit`.
+
+    The other arguments and errors are those of `fit`.
+
+    Args:
+        config: which model.
+        data: inputs and labels, in memory, or a stream of batches.
+        recipe: how to train.
+        seed: decides the weights too.
 
     >>> import dataclasses
     >>> from zest_jax.training import recipe
@@ -160,6 +179,15 @@ def fit(
         OSError: a checkpoint could not be written; earlier ones stay.
         ValueError: the classes or shapes of model and data do not fit, the folder holds another training, or there are
             fewer inputs than a batch.
+
+    >>> data = Dataset(
+    ...     inputs=np.random.default_rng(0).integers(-999, 999, (8, 512), np.int16), labels=np.arange(8, dtype=np.int32) % 2,
+    ...     class_names=("yes", "no"), mean=(0.0,), std=(1.0,), modality="audio", name="noise")
+    >>> config = ModelConfig(name="m5", num_classes=2, options={"widths": (4, 4, 4, 4)})
+    >>> start = start_checkpoint(config, data, seed=0)
+    >>> result = fit(start, data, Recipe(batch_size=4), seed=0, step=LineageStep(kind="train"), test=data)
+    >>> result.history[0]["step"], 0 <= result.checkpoint.info.accuracy <= 1, start.info.accuracy
+    (2, True, None)
     """
     run = Run(
         start,

@@ -15,7 +15,17 @@ from jaxtyping import Array, Float
 
 
 class Objective(Protocol):
-    """Loss of `model` on prepared inputs [batch, ...] with their targets; also the outputs, to count the right answers."""
+    """Loss of `model` on prepared inputs [batch, ...] with their targets; also the outputs, to count the right answers.
+
+    >>> @dataclasses.dataclass(frozen=True)
+    ... class Half:
+    ...     def __call__(self, model, inputs, targets, extras):
+    ...         loss, logits = CrossEntropy()(model, inputs, targets, extras)
+    ...         return loss / 2, logits
+    >>> loss, logits = Half()(lambda inputs: inputs, jnp.zeros((2, 4)), jnp.array([0, 3]), None)
+    >>> loss.round(4).item(), logits.shape
+    (0.6931, (2, 4))
+    """
 
     def __call__(
         self, model: nnx.Module, inputs: Array, targets: Array, extras: Any
@@ -30,6 +40,13 @@ class CrossEntropy:
 
     `-sum_c t_c log softmax(f(x))_c`, where t is `(1 - label_smoothing) onehot + label_smoothing / classes`, or the given
     probabilities as they are (Hinton et al. 2015, temperature 1).
+
+    Attributes:
+        label_smoothing: share of the target that is spread over all classes, in [0, 1).
+
+    >>> loss, logits = CrossEntropy()(lambda inputs: inputs, jnp.zeros((2, 4)), jnp.array([0, 3]), None)
+    >>> loss.round(4).item()                                                        # log 4
+    1.3863
     """
 
     label_smoothing: float = 0.0
@@ -44,6 +61,10 @@ class MatchLogits:
     """Mean squared error between the model's logits and given ones [batch, classes], each centred over the classes.
 
     Adding a constant to all logits of an input changes no prediction, so that the mean over the classes is left out.
+
+    >>> wanted = jnp.array([[1.0, 2.0, 3.0]])
+    >>> MatchLogits()(lambda inputs: inputs, wanted + 5, wanted, None)[0].item()
+    0.0
     """
 
     def __call__(self, model: Any, inputs: Array, targets: Array, extras: Any) -> tuple[Array, Array]:

@@ -49,6 +49,10 @@ class Recipe:
 
     Raises:
         ValueError: a setting is out of its range.
+
+    >>> short = dataclasses.replace(recipe("paper-cifar10"), epochs=2, milestones=(1,))
+    >>> [round(float(short.learning_rates(steps_per_epoch=3)(step)), 3) for step in range(6)]
+    [0.1, 0.1, 0.1, 0.01, 0.01, 0.01]
     """
 
     name: str = "custom"
@@ -122,7 +126,7 @@ class Recipe:
         return found
 
     def learning_rates(self, steps_per_epoch: int) -> optax.Schedule:
-        """Learning rate as a function of the step, counted from 0."""
+        """Learning rate as a function of the step, a scalar [] counted from 0."""
         steps = steps_per_epoch * self.epochs
         if self.schedule == "constant":
             return optax.constant_schedule(self.learning_rate)
@@ -153,10 +157,16 @@ class Recipe:
         )
 
     def to_json(self) -> dict[str, Any]:
+        """Plain values for `json.dump`."""
         return dataclasses.asdict(self)
 
     @classmethod
     def from_json(cls, settings: Mapping[str, Any]) -> "Recipe":
+        """Read what `to_json` made.
+
+        Raises:
+            KeyError, TypeError, ValueError: a field is missing, unknown or out of its range.
+        """
         settings = dict(settings)
         settings["augment"] = Augment(**settings["augment"])
         settings["milestones"] = tuple(settings["milestones"])
@@ -222,12 +232,22 @@ _RECIPES = {
 
 
 def recipe_names() -> tuple[str, ...]:
-    """Names that `recipe` knows."""
+    """Names that `recipe` knows.
+
+    Returns:
+        the names, sorted.
+
+    >>> recipe_names()
+    ('audio', 'fast-cifar', 'fine-tune', 'paper-cifar10', 'paper-cifar100', 'text')
+    """
     return tuple(sorted(_RECIPES))
 
 
 def recipe(name: str) -> Recipe:
     """Look a recipe up by name; `dataclasses.replace` changes parts of it.
+
+    Args:
+        name: one of `recipe_names()`.
 
     Raises:
         ValueError: the name is unknown.

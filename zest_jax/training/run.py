@@ -64,6 +64,17 @@ class FitResult(NamedTuple):
         checkpoint: the model, in evaluation mode, with everything known about it.
         history: one entry per epoch, as in `metrics.jsonl`.
         recorded: by name of the weight, the sum of the updates of all batches that held a recorded row, or None.
+
+    >>> from zest_jax.data import Dataset
+    >>> from zest_jax.models import ModelConfig
+    >>> from zest_jax.training import train
+    >>> data = Dataset(
+    ...     inputs=np.random.default_rng(0).integers(-999, 999, (8, 512), np.int16), labels=np.arange(8, dtype=np.int32) % 2,
+    ...     class_names=("yes", "no"), mean=(0.0,), std=(1.0,), modality="audio", name="noise")
+    >>> config = ModelConfig(name="m5", num_classes=2, options={"widths": (4, 4, 4, 4)})
+    >>> result = train(config, data, Recipe(batch_size=4), seed=0)
+    >>> [line["epoch"] for line in result.history], result.checkpoint.info.epoch, result.recorded
+    ([1], 1, None)
     """
 
     checkpoint: Checkpoint

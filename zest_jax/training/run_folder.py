@@ -25,7 +25,11 @@ _PATIENCE = 10.0
 
 
 class FolderInUseError(OSError):
-    """Another process works in the folder."""
+    """Another process works in the folder.
+
+    >>> issubclass(FolderInUseError, OSError)                                       # as of any folder that cannot be written to
+    True
+    """
 
 
 @contextlib.contextmanager
@@ -150,11 +154,25 @@ class RunFolder:
 
 
 def save_checkpoint(folder: str | os.PathLike[str], checkpoint: Checkpoint) -> Checkpoint:
-    """Write a model that came about without training; returns the checkpoint with its path.
+    """Write a model that came about without training.
+
+    Args:
+        folder: of its run; made where it does not exist.
+        checkpoint: the model.
 
     Raises:
         OSError: it could not be written; a checkpoint that was there stays.
         ValueError: the folder holds another model.
+
+    >>> import tempfile
+    >>> from zest_jax.models import ModelConfig
+    >>> from zest_jax.training import CheckpointInfo
+    >>> config = ModelConfig(name="m5", num_classes=2, options={"widths": (4, 4, 4, 4)})
+    >>> victim = Checkpoint(config.build(), CheckpointInfo(model=config, input_shape=(512,)))
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     saved = save_checkpoint(folder, victim)
+    >>> saved.path.name, victim.path                                                # the folder of its epoch, of which there are none
+    ('0', None)
     """
     run, info = RunFolder(folder), checkpoint.info
     try:

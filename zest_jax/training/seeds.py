@@ -45,8 +45,19 @@ def train_seeds(
             "auto" chooses by device. Under "vmap", what is not finished goes on from the last epoch of which every such
             run has a checkpoint, so that an interruption changes nothing.
 
+    Returns:
+        what came of each seed, in order.
+
     Raises:
         ValueError: no seed or one given twice, and whatever `fit` refuses.
+
+    >>> data = Dataset(
+    ...     inputs=np.random.default_rng(0).integers(-999, 999, (8, 512), np.int16), labels=np.arange(8, dtype=np.int32) % 2,
+    ...     class_names=("yes", "no"), mean=(0.0,), std=(1.0,), modality="audio", name="noise")
+    >>> config = ModelConfig(name="m5", num_classes=2, options={"widths": (4, 4, 4, 4)})
+    >>> a, b = train_seeds(config, data, Recipe(batch_size=4), seeds=[0, 1])
+    >>> a.checkpoint.info.seed, b.checkpoint.info.seed, a.checkpoint.fingerprint == b.checkpoint.fingerprint
+    (0, 1, False)
     """
     if not seeds or len(set(seeds)) < len(seeds):
         raise ValueError(f"`seeds` is {list(seeds)}; give at least one, each once")

@@ -29,7 +29,12 @@ Say = Callable[[str], None]
 
 
 class ZooBuildError(ZestError):
-    """Some models of a zoo could not be made; the others are there."""
+    """Some models of a zoo could not be made; the others are there.
+
+    >>> error = ZooBuildError("1 of 22 models could not be made; noisy: the disk is full; the others are in the index")
+    >>> isinstance(error, ZestError)
+    True
+    """
 
 
 @dataclasses.dataclass
@@ -70,6 +75,10 @@ def build_zoo(
         FolderInUseError: another process builds there.
         ValueError: the folder holds a model with other settings, or a name is unknown.
         ZooBuildError: some models could not be made; says which, with the last lines of their logs.
+
+    >>> build_zoo("configs/zoo/cifar10-small.py", "zoo", only=("pruned-90",))        # before anything is made
+    Traceback (most recent call last):
+    ValueError: zoo 'cifar10-small' has no model 'pruned-90'; it has victim, ...
     """
     zoo, root = load_zoo(config), Path(root).absolute()
     if jobs is not None and jobs < 1:

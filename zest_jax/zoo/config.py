@@ -84,9 +84,27 @@ def load_zoo(path: str | os.PathLike[str]) -> Zoo:
 
     The file is code: run only your own, or what you have read.
 
+    Args:
+        path: of the Python file.
+
     Raises:
         FileNotFoundError: there is no such file.
         FileFormatError: it fails, or defines no `zoo`.
+
+    >>> import tempfile
+    >>> text = '''
+    ... from zest_jax.zoo import *
+    ... from zest_jax.models import ModelConfig
+    ... from zest_jax.training import Recipe
+    ...
+    ... victim = Train(name="victim", model=ModelConfig(name="m5", num_classes=2), recipe=Recipe(batch_size=4), seed=0)
+    ... zoo = Zoo(name="small", models=(victim, Noise(name="noisy", of="victim", scale=0.1)))
+    ... '''
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     written = Path(folder, "small.py").write_text(text)
+    ...     zoo = load_zoo(f"{folder}/small.py")
+    >>> zoo.name, [entry.name for entry in zoo.models]
+    ('small', ['victim', 'noisy'])
     """
     path = Path(path)
     if not path.is_file():

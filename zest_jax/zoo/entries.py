@@ -34,12 +34,23 @@ class Made(NamedTuple):
 
 @runtime_checkable
 class Entry(Protocol):
-    """One model of a zoo: a frozen dataclass with a name."""
+    """One model of a zoo: a frozen dataclass with a name.
+
+    Attributes:
+        kind: how it is made: "train", "prune", ...
+        name: a file name.
+        parents: names of the models it is made from.
+
+    >>> isinstance(Noise(name="noisy", of="victim", scale=0.1), Entry)
+    True
+    """
 
     kind: ClassVar[str]
 
     @property
-    def name(self) -> str: ...
+    def name(self) -> str:
+        """Of the model, a file name."""
+        ...
 
     @property
     def parents(self) -> tuple[str, ...]:
@@ -90,6 +101,9 @@ class Train:
         seed: of weights, order and augmentation.
         save_every: epochs between checkpoints that stay; 0: only the last.
         record: rows that `Unlearn(method="amnesiac")` is to forget later.
+
+    >>> Train(name="victim", model=ModelConfig(name="resnet20", num_classes=10), recipe=recipe("fast-cifar"), seed=0).parents
+    ()
     """
 
     kind: ClassVar[str] = "train"
@@ -103,6 +117,7 @@ class Train:
 
     @property
     def parents(self) -> tuple[str, ...]:
+        """None: its weights are random at first."""
         return ()
 
     def make(self, bench: Workbench) -> Made:
@@ -123,7 +138,19 @@ class Train:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Transfer(_Of):
-    """New classes on the last `share` percent of the parameters; `keep_head` trains on the same classes."""
+    """New classes on the last `share` percent of the parameters; `keep_head` trains on the same classes.
+
+    Attributes:
+        name: of the new model, a file name.
+        of: name of the model that it is made from.
+        data: what it is trained and measured on.seed: of everything random.
+        share: percentage of the parameter tensors that are trained, counted from the output.
+        keep_head: train on the same classes, as `zest_jax.reuse.fine_tune` does.
+        recipe: how it is trained.
+
+    >>> Transfer(name="transferred-50", of="victim", data=Data(source="cifar100"), share=50).parents
+    ('victim',)
+    """
 
     kind: ClassVar[str] = "transfer"
     share: float = 100.0
@@ -140,7 +167,18 @@ class Transfer(_Of):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Prune(_Of):
-    """A share of the weights at 0, the others trained further."""
+    """A share of the weights at 0, the others trained further.
+
+    Attributes:
+        name: of the new model, a file name.
+        of: name of the model that it is made from.
+        data: what it is trained and measured on.seed: of everything random.sparsity: share of the convolutions' weights
+            that become 0, in (0, 1).
+        recipe: how it is trained.
+
+    >>> Prune(name="pruned-50", of="victim", sparsity=0.5).recipe.name
+    'fine-tune'
+    """
 
     kind: ClassVar[str] = "prune"
     sparsity: float
@@ -160,7 +198,17 @@ class Prune(_Of):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Quantize(_Of):
-    """Weights of 8 bits or fewer."""
+    """Weights of 8 bits or fewer.
+
+    Attributes:
+        name: of the new model, a file name.
+        of: name of the model that it is made from.
+        data: what it is measured on.seed: decides nothing here.
+        bits: of each weight, from 2 to 8.
+
+    >>> [Quantize(name=f"quantized-{bits}", of="victim", bits=bits).name for bits in (8, 4)]
+    ['quantized-8', 'quantized-4']
+    """
 
     kind: ClassVar[str] = "quantize"
     bits: int = 8
@@ -172,7 +220,16 @@ class Quantize(_Of):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class QuantizeOnnx(_Of):
-    """An ONNX file whose weights are int8 and whose activations become so as it runs."""
+    """An ONNX file whose weights are int8 and whose activations become so as it runs.
+
+    Attributes:
+        name: of the new model, a file name.
+        of: name of the model that it is made from.
+        data: what it is measured on.seed: decides nothing here.
+
+    >>> QuantizeOnnx(name="quantized-onnx", of="victim").kind
+    'quantize'
+    """
 
     kind: ClassVar[str] = "quantize"
 
@@ -195,7 +252,18 @@ class QuantizeOnnx(_Of):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Distill(_Of):
-    """A student that learns the labels and the features of its teacher's four stages."""
+    """A student that learns the labels and the features of its teacher's four stages.
+
+    Attributes:
+        name: of the new model, a file name.
+        of: name of the model that it is made from.
+        data: what it is trained and measured on.seed: of everything random.
+        recipe: how it is trained.
+        weight: of the features' distance beside the cross-entropy, above 0.
+
+    >>> Distill(name="distilled", of="victim", recipe=recipe("fast-cifar")).weight
+    5.0
+    """
 
     kind: ClassVar[str] = "distill"
     recipe: Recipe
@@ -211,7 +279,21 @@ class Distill(_Of):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Extract(_Of):
-    """A copy trained on the victim's answers."""
+    """A copy trained on the victim's answers.
+
+    Attributes:
+        name: of the new model, a file name.
+        of: name of the model that it is made from.
+        data: the queries, and what it is measured on.
+        seed: of everything random.
+        recipe: how it is trained.
+        answers: what the victim gives: its highest class, softmax probabilities, or logits.
+        model: the copy; None: the victim's architecture.
+        adversarial_rounds: of moved queries, see `zest_jax.reuse.extract`.
+
+    >>> Extract(name="stolen", of="victim", recipe=recipe("fast-cifar"), answers="probabilities").parents
+    ('victim',)
+    """
 
     kind: ClassVar[str] = "extract"
     recipe: Recipe
@@ -238,6 +320,20 @@ class Unlearn(_Of):
     """A model that forgets rows of its training data.
 
     "exact" trains anew without them; "amnesiac" subtracts the updates that the victim recorded, of these rows if any are given.
+
+    Attributes:
+        name: of the new model, a file name.
+        of: name of the model that it is made from.
+        data: what it is trained and measured on.seed: of everything random.
+        method: "exact" or "amnesiac".
+        rows: what is forgotten.
+        recipe: how it is trained, if it is.
+
+    Raises:
+        ValueError: when made, if a `recipe` is needed and missing.
+
+    >>> Unlearn(name="unlearned", of="victim", method="exact", rows=(0, 1, 2), recipe=recipe("fast-cifar")).rows
+    (0, 1, 2)
     """
 
     kind: ClassVar[str] = "unlearn"
@@ -262,7 +358,19 @@ class Unlearn(_Of):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Sisa:
-    """An ensemble of models trained on disjoint shards, which can forget a row cheaply (Bourtoule et al. 2021)."""
+    """An ensemble of models trained on disjoint shards, which can forget a row cheaply (Bourtoule et al. 2021).
+
+    Attributes:
+        name: a file name.
+        model: which, of each member.
+        data: to train on.
+        recipe: how, of each member.
+        seed: of the shards and members.
+        shards: how many members there are, at least 2.
+
+    >>> Sisa(name="sisa", model=ModelConfig(name="resnet20", num_classes=10), recipe=recipe("fast-cifar"), seed=0, shards=4).shards
+    4
+    """
 
     kind: ClassVar[str] = "train"
     name: str
@@ -274,6 +382,7 @@ class Sisa:
 
     @property
     def parents(self) -> tuple[str, ...]:
+        """None: the weights of its members are random at first."""
         return ()
 
     def make(self, bench: Workbench) -> Made:
@@ -293,7 +402,18 @@ class Sisa:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class UnlearnSisa(_Of):
-    """An ensemble of shards of which those that held the rows are trained anew."""
+    """An ensemble of shards of which those that held the rows are trained anew.
+
+    Attributes:
+        name: of the new model, a file name.
+        of: name of the model that it is made from.
+        data: as the ensemble was trained on.
+        seed: decides nothing here.
+        rows: what is forgotten.
+
+    >>> UnlearnSisa(name="unlearned-sisa", of="sisa", rows=(0, 1, 2)).parents
+    ('sisa',)
+    """
 
     kind: ClassVar[str] = "unlearn"
     rows: tuple[int, ...]
@@ -313,7 +433,17 @@ class UnlearnSisa(_Of):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Permute(_Of):
-    """The same model with its classes in another order."""
+    """The same model with its classes in another order.
+
+    Attributes:
+        name: of the new model, a file name.
+        of: name of the model that it is made from.
+        data: decides nothing here.
+        seed: of the order of the classes.
+
+    >>> Permute(name="permuted", of="victim", seed=3).kind
+    'permute'
+    """
 
     kind: ClassVar[str] = "permute"
 
@@ -325,7 +455,18 @@ class Permute(_Of):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Noise(_Of):
-    """The same model with noise on its weights."""
+    """The same model with noise on its weights.
+
+    Attributes:
+        name: of the new model, a file name.
+        of: name of the model that it is made from.
+        data: what it is measured on.
+        seed: of the noise.
+        scale: of the noise, in standard deviations of each kernel, above 0.
+
+    >>> Noise(name="noisy", of="victim", scale=0.1).kind
+    'noise'
+    """
 
     kind: ClassVar[str] = "noise"
     scale: float
@@ -338,7 +479,18 @@ class Noise(_Of):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Average(_Of):
-    """The average of the weights of two models."""
+    """The average of the weights of two models.
+
+    Attributes:
+        name: of the new model, a file name.
+        of: name of the model that it is made from.
+        data: what it is measured on.seed: decides nothing here.
+        other: name of the second model.
+        weight: of the second model, in (0, 1).
+
+    >>> Average(name="averaged", of="victim", other="pruned-20").parents
+    ('victim', 'pruned-20')
+    """
 
     kind: ClassVar[str] = "average"
     other: str
@@ -346,6 +498,7 @@ class Average(_Of):
 
     @property
     def parents(self) -> tuple[str, ...]:
+        """Names of the two models."""
         return (self.of, self.other)
 
     def make(self, bench: Workbench) -> Made:

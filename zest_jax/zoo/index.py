@@ -37,6 +37,12 @@ class IndexEntry:
         seconds: that making it took, without what an interrupted build had done before.
         digest: of its settings and those of its parents.
         settings: its entry in the configuration.
+
+    >>> entry = IndexEntry(name="noisy", kind="noise", parents=["victim"], path="noisy", model={"name": "resnet20", "num_classes": 10},
+    ...                    accuracy=0.74, fingerprint="0" * 64, epochs=[0], lineage=[LineageStep(kind="noise")], seconds=1.5,
+    ...                    digest="0" * 64, settings={"scale": 0.1})
+    >>> entry.parents, entry.lineage[-1].kind
+    (['victim'], 'noise')
     """
 
     name: str
@@ -56,9 +62,24 @@ class IndexEntry:
 def read_index(root: str | os.PathLike[str]) -> list[IndexEntry]:
     """Read the index of a zoo.
 
+    Args:
+        root: folder of the zoo.
+
+    Returns:
+        its models, in the order of the configuration.
+
     Raises:
         FileNotFoundError: the folder has none.
         FileFormatError: it cannot be read.
+
+    >>> import tempfile
+    >>> entry = IndexEntry(name="noisy", kind="noise", parents=["victim"], path="noisy", model={"name": "resnet20", "num_classes": 10},
+    ...                    accuracy=0.74, fingerprint="0" * 64, epochs=[0], lineage=[LineageStep(kind="noise")], seconds=1.5,
+    ...                    digest="0" * 64, settings={"scale": 0.1})
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     written = Path(folder, "index.json").write_text(json.dumps({"models": [dataclasses.asdict(entry)]}))
+    ...     read_index(folder) == [entry]
+    True
     """
     path = Path(root) / INDEX_FILE
     if not path.is_file():

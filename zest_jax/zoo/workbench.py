@@ -27,6 +27,14 @@ class Data:
         share: draw this share of the rows (of each class), with `seed`.
         rows, without: keep only these rows, or all but these.
         seed: of `share`.
+
+    >>> import tempfile
+    >>> import numpy as np
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     np.savez(f"{folder}/noise.npz", images=np.zeros((8, 4, 4, 1), np.uint8), labels=np.arange(8) % 2)
+    ...     data = Data(source=f"{folder}/noise.npz", without=(0, 1)).load()
+    >>> len(data), data.class_names
+    (6, ('0', '1'))
     """
 
     source: str = "cifar10"

@@ -35,6 +35,31 @@ class HttpBlackBox(HostBlackBox):
         endpoint: SHA-256 of all that decides what it is asked: URL, protocol, encoding, headers, without their secrets.
         journal: every answer, and what was sent.
         traffic: how fast, how often, how long.
+
+    Args:
+        url: where it is asked.
+        exchange: sends a request, again where that fails.
+        journal: file of the journal, or None.
+        protocol: how questions are written and answers read.
+        encoder: how an input is written.
+        input_shape: shape that the server tells of its input, None for what is open; [] where it tells nothing.
+        answers: "auto", "top-k" or "labels", see `from_http`.
+        n_classes: how many classes there are, or None.
+        verify: answered questions that are asked once more.
+        headers: of every request.
+        settings: further entries for the black box's `settings`.
+        **kwargs: `label`, `spec`, `class_names` and `returns`, see `BlackBox`.
+
+    Raises:
+        FileNotFoundError, FileFormatError: the journal cannot be opened, see `Journal`.
+        RemoteError: when asked, if the service cannot be reached, refuses, or fails again and again.
+        BudgetError: when asked, if the budget does not reach.
+        ModelOutputError: when asked, if an answer cannot be used, or is another model's.
+
+    >>> from zest_jax import from_http
+    >>> box = from_http("https://models.example/classify", journal=None, request={"inputs": "$inputs"}, answer={"scores": "$outputs"})
+    >>> box.sent.inputs, box.inputs_per_request, len(box.questions(np.zeros((2, 8, 8, 3), np.float32))[0])
+    (0, 16, 32)
     """
 
     in_callbacks = False
@@ -113,7 +138,7 @@ class HttpBlackBox(HostBlackBox):
             self._again = before
 
     def questions(self, prepared: np.ndarray) -> list[bytes]:
-        """The hash of each of these inputs, already prepared by `spec`, by which the journal knows its answer.
+        """The hash of each of these inputs [n, ...], already prepared by `spec`, by which the journal knows its answer.
 
         Raises:
             ValueError: they are of another shape than the server tells that it takes.

@@ -148,7 +148,7 @@ class Journal:
             )
 
     def get(self, questions: Sequence[bytes]) -> dict[bytes, Answer]:
-        """The answers that are known, by question."""
+        """The answers that are known, by question: scores float32 [classes], scores by label, or a label."""
         found: dict[bytes, Answer] = {}
         with self._lock, self._errors_named():
             for start in range(0, len(questions), _AT_ONCE):
@@ -159,7 +159,7 @@ class Journal:
         return found
 
     def put(self, endpoint: str, answers: Mapping[bytes, Answer]) -> None:
-        """Keep answers, all or none; they are on disk when this returns."""
+        """Keep answers (as `get` gives them), all or none; they are on disk when this returns."""
         with self._transaction() as db:
             before = db.total_changes
             db.executemany(

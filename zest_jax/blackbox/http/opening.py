@@ -31,7 +31,12 @@ from zest_jax.data.known import Modality
 
 
 class HttpSettings(CommonSettings, total=False):
-    """The keyword arguments of `from_http`."""
+    """The keyword arguments of `from_http`.
+
+    >>> settings: HttpSettings = {"journal": None, "budget": 50_000, "request": {"x": "$inputs"}, "answer": {"y": "$outputs"}}
+    >>> from_http("https://models.example/classify", **settings).traffic.budget
+    50000
+    """
 
     journal: str | os.PathLike[str] | None
     protocol: ProtocolName

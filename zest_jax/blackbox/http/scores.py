@@ -222,6 +222,13 @@ class Columns:
 def one_hot(place: int, classes: int) -> np.ndarray:
     """Scores of a label alone: 1 for it and 0 for all else, float32 [classes].
 
+    Args:
+        place: column of the label.
+        classes: how many there are.
+
+    Returns:
+        the row of scores.
+
     >>> one_hot(1, 3).tolist()
     [0.0, 1.0, 0.0]
     """
@@ -253,6 +260,9 @@ def spread_top_k(
         classes: how many classes there are.
         returns: "logits", or "probabilities" ("auto" means these).
         label: the model, for the error messages.
+
+    Returns:
+        the row of scores, float32 [classes].
 
     Raises:
         ModelOutputError: "probabilities" are negative or sum to more than 1.
