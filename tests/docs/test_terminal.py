@@ -1,5 +1,6 @@
 """The terminal of the documents is bash, and lets nothing fail unseen."""
 
+import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,6 +9,8 @@ import pytest
 
 from tests.docs import elsewhere
 from tests.docs.terminal import Terminal
+
+pytestmark = pytest.mark.skipif(os.name == "nt", reason="documents are run by bash")
 
 
 @pytest.fixture
@@ -54,8 +57,6 @@ def test_exports_and_the_folder_stay(terminal):
     terminal.run('test "$NAME" = "a  b" && zest')
     assert terminal.where.name == "inner"
     with terminal.inside():
-        import os
-
         assert (Path.cwd().name, os.environ["NAME"]) == ("inner", "a  b")
 
 
