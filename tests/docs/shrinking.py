@@ -35,7 +35,8 @@ REPLACED = (
     Replaced("/shared/", FOLDER + "/shared/"),
 )
 
-_TRAINING = {"--epochs": "1", "--batch-size": "16"}
+# Batches are those of the recipes, which the data fill once: one compilation does for the command line and for Python.
+_TRAINING = {"--epochs": "1"}
 
 #: Options that a command of `zest` gets where the document leaves them out.
 ADDED: Mapping[tuple[str, ...], Mapping[str, str]] = {
