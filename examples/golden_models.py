@@ -107,5 +107,5 @@ def _import_onnx():
         import onnx
         import onnx.numpy_helper
     except ImportError as error:
-        raise missing_extra("onnx", "demo") from error
+        raise missing_extra("onnx", "demo-quick") from error
     return onnx

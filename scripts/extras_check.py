@@ -2,8 +2,8 @@
 
     python scripts/extras_check.py [EXTRA ...]      (`make extras-check`; all without names)
 
-`scripts/extras/NAME_extra.py` does what the extra NAME is for, from an empty directory with a few files. Without the extra the
-same program must fail, and say what to install. An extra without a program is a failure. The environments are made by uv;
+`scripts/extras/NAME_extra.py` does what the extra NAME is for, from a directory with a few files. Without the extra the same
+program must fail, and say what to install. An extra without a program is a failure. The environments are made by uv;
 TORCH in the environment says how PyTorch is installed, as for make.
 """
 
@@ -22,8 +22,8 @@ from building import MAKE_IMAGES, ROOT, Built, attempt, build, outside, run
 from packaging.requirements import Requirement
 
 PROGRAMS = Path(__file__).parent / "extras"
-# For those who develop the package: nothing of it asks for them by name.
-UNNAMED = ("docs", "notebooks", "test", "dev")
+# For those who develop the package, which does not ask for them by name; each figure of `paper` asks for what it needs.
+UNNAMED = ("dev", "docs", "notebooks", "paper", "test")
 
 MAKE_SIGNATURES = """
 import jax, numpy as np, zest_jax as zest

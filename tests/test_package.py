@@ -63,6 +63,14 @@ def test_import_neither_needs_an_extra_nor_starts_a_backend():
     assert done.stdout.split("\n")[:2] == ["[]", "False"]
 
 
+@pytest.mark.parametrize("room", ["training", "reuse", "zoo"])
+@pytest.mark.parametrize("missing", ["filelock", "orbax"])
+def test_a_room_that_an_extra_furnishes_says_so(room, missing):
+    done = run("-c", f"import sys; sys.modules[{missing!r}] = None; import zest_jax.{room}")
+    assert done.returncode == 1
+    assert 'is not installed; install it with `pip install "zest_jax[train]"`' in done.stderr.splitlines()[-1]
+
+
 def test_the_command_line_and_the_search_do_not_wait_for_jax():
     done = run(
         "-c",

@@ -17,8 +17,9 @@ class Alignment(NamedTuple):
     """Which class of one model is matched with which of the other.
 
     Attributes:
-        a_classes, b_classes: class indices, [matched]; a_classes[i] of the one corresponds to b_classes[i] of the other. All
-            classes of the model that has fewer are matched.
+        a_classes: class indices, int64 [matched].
+        b_classes: class indices, [matched]; a_classes[i] of the one corresponds to b_classes[i] of the other. All classes
+            of the model that has fewer are matched.
         method: how it was found.
 
     >>> found = Alignment(np.array([0, 1]), np.array([1, 0]), "greedy")
@@ -35,7 +36,8 @@ def align(a: Signature, b: Signature, *, method: AlignMethod = "auto", metric: M
     """Match the classes of two signatures.
 
     Args:
-        a, b: signatures from the same probe set.
+        a: one signature.
+        b: another, from the same probe set.
         method: "none", classes correspond by index; "greedy", over all pairs of classes take the nearest, strike its row and
             column, repeat (the authors' code); "rowwise", each class of the smaller model in order takes the nearest class left
             (section 3); "optimal", the assignment of least total distance (Hungarian); "auto", by name when both signatures
@@ -153,7 +155,8 @@ def class_distances(a: np.ndarray, b: np.ndarray, *, metric: Metric = "cosine") 
     """Distances between every class of one signature and every class of another.
 
     Args:
-        a, b: weights [features, A] and [features, B] over the same features.
+        a: weights [features, A].
+        b: weights [features, B] over the same features.
         metric: "cosine" (1 minus the cosine; 1 to a class whose weights are all 0), "l1", "l2" or "linf".
 
     Returns:

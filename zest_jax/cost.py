@@ -100,7 +100,9 @@ def costs_of(
 
     Args:
         boxes: all models that are signed together; only remote ones have a cost.
-        batch_size, devices, check: as they will be given to `sign`.
+        batch_size: as it will be given to `sign`.
+        devices: as it will be given to `sign`.
+        check: as it will be given to `sign`.
         first: the first question whose answer is still needed, for a run that goes on.
         probes: what they will be asked.
 

@@ -26,7 +26,8 @@ def distance(
     """Distance between two models through their signatures.
 
     Args:
-        a, b: signatures from the same probe set, fitted with the same settings.
+        a: signature of one model.
+        b: of another, from the same probe set, fitted with the same settings.
         metric: "cosine", 1 - <S_a, S_b> / (|S_a| |S_b|), in [0, 2] (the paper's choice); "l1", "l2" or "linf" norm of S_a - S_b.
         align: how classes are matched first, see `zest_jax.alignment.align`, or an `Alignment` found before. When the models have
             different numbers of classes, the classes that stay unmatched are left out.

@@ -38,7 +38,8 @@ def reference_distances(a: Signature, b: Signature, matched: Alignment) -> Refer
     at which both have small ones, however far apart they are there.
 
     Args:
-        a, b: signatures of the same probe set, fitted with the same settings.
+        a: signature of one model.
+        b: of another, from the same probe set, fitted with the same settings.
         matched: how their classes are matched.
 
     Raises:

@@ -17,7 +17,8 @@ class Interval(NamedTuple):
     """Where a value lies, as far as can be told.
 
     Attributes:
-        low, high: ends of the interval.
+        low: lower end of the interval.
+        high: upper end.
         level: how often such an interval holds the value, in (0, 1).
 
     >>> interval = Interval(low=0.12, high=0.18, level=0.95)
@@ -46,7 +47,8 @@ def distance_interval(
     be chosen, and nothing of what other masks or another training of a model would change.
 
     Args:
-        a, b: signatures of the same probe set, fitted with the same settings.
+        a: signature of one model.
+        b: of another, from the same probe set, fitted with the same settings.
         align_by: how classes are matched, see `zest_jax.align`, or an `Alignment`.
         level: between 0 and 1.
         resamples: draws of references, at least 100.

@@ -62,8 +62,15 @@ def sign(
     Args:
         box: the model (`from_flax`, `from_torch`, `from_onnx`, ...).
         probes: what to ask. Only signatures from the same ProbeSet can be compared.
-        batch_size, mode, check, devices: see `zest_jax.querying.stream`.
-        ridge, intercept, kernel_width, underdetermined, solver: see `SolveSettings`; the defaults are the paper's.
+        batch_size: see `zest_jax.querying.stream`.
+        mode: see `zest_jax.querying.stream`.
+        check: see `zest_jax.querying.stream`.
+        devices: see `zest_jax.querying.stream`.
+        ridge: see `SolveSettings`; the default is the paper's.
+        intercept: see `SolveSettings`; the default is the paper's.
+        kernel_width: see `SolveSettings`; the default is the paper's.
+        underdetermined: see `SolveSettings`; the default is the paper's.
+        solver: see `SolveSettings`; the default is the paper's.
         targets: what is fitted. "as-is", the outputs as the model gives them (the authors fit logits); "probabilities", their
             softmax unless the model already answers with probabilities; "logits", their logarithm, centred per input, when
             the model answers with probabilities.
@@ -121,7 +128,7 @@ def sign_many(
 ) -> list[Signature]:
     """Sign several models in one pass: every batch is composed once and every fit is factored once for all of them.
 
-    Arguments and errors as for `sign`.
+    The other arguments and errors are those of `sign`.
 
     Args:
         boxes: the models, of which each is asked every question.

@@ -51,7 +51,7 @@ def verdict(distance: float, unrelated: Sequence[float] | np.ndarray, *, alpha: 
 
     Args:
         distance: of the pair to judge.
-        unrelated: distances of unrelated pairs on the same probe set and metric.
+        unrelated: distances [pairs] of unrelated pairs on the same probe set and metric.
         alpha: chance to call an unrelated pair related, between 0 and 1.
 
     Raises:

@@ -87,7 +87,8 @@ def comparable_scores(
     """Bring the outputs of two models to one scale, in float64.
 
     Args:
-        victim, suspect: answers to the same questions.
+        victim: answers of the one.
+        suspect: answers of the other to the same questions.
         scores: "as-is", the outputs as they are; "probabilities", their softmax where a model answers with logits.
 
     Raises:

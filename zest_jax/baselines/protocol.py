@@ -23,8 +23,9 @@ class Access(NamedTuple):
     """What a method needs of either model; each kind includes those before it.
 
     Attributes:
-        victim, suspect: "labels", the highest output alone; "scores", all outputs; "gradients", of outputs by inputs;
+        victim: of the victim: "labels", the highest output alone; "scores", all outputs; "gradients", of outputs by inputs;
             "weights".
+        suspect: of the suspect, likewise.
 
     >>> str(Access("scores", "scores")), str(Access("gradients", "labels"))
     ('black box', 'gradients of the victim')

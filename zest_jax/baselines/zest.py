@@ -44,7 +44,8 @@ class Zest(Method):
         fewest_samples: L at least.
         segmenter: as in `image_probes`, `text_probes` or `audio_probes`; None for theirs.
         segmenter_settings: of the segmenter of images and sounds.
-        metric, align: see `zest_jax.distance`.
+        metric: see `zest_jax.distance`.
+        align: see `zest_jax.distance`.
         scores: "as-is", the outputs as the models give them; "probabilities", their softmax where a model answers with logits.
 
     Raises:

@@ -39,7 +39,8 @@ def from_jax(
         state: any pytree of arrays.
         label: the model's name in reports; the function's name by default.
         class_names: one per output column, in order.
-        mean, std: per channel, in `value_range`; subtracted and divided by before the model sees its inputs.
+        mean: per channel, in `value_range`; subtracted before the model sees its inputs.
+        std: likewise; divided by after that.
         value_range: the range to which inputs in [0, 1] are stretched first, such as (0, 255) or (-1, 1).
         layout: of images "NHWC" or "NCHW"; of sounds "NCT" [batch, 1, samples], "NTC", else [batch, samples].
         rate: samples per second that a model of sounds expects; probes of another rate are refused.

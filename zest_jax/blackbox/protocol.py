@@ -30,7 +30,8 @@ class InputSpec:
     """How a model wants images or sounds: `(x * scale + offset - mean) / std`, then the layout.
 
     Attributes:
-        mean, std: per channel, in the model's own value range, or None for 0 and 1.
+        mean: per channel, in the model's own value range, or None for 0.
+        std: likewise, above 0, or None for 1.
         layout: of images "NHWC" (plain) or "NCHW" (PyTorch, most ONNX files); of sounds "NCT" [batch, 1, samples], "NTC"
             [batch, samples, 1], anything else is plain: "NT" [batch, samples].
         value_range: the range to which [0, 1] is stretched before normalising: (0, 1), (0, 255), (-1, 1)... For sounds, that

@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import importlib.util
 import os
 import secrets
 import sys
@@ -107,6 +108,7 @@ class SignAll(Common):
             raise ZestError(what_failed(len(jobs), len(found.failed) - conflicts, conflicts, self.store))
 
     def _signer(self) -> "Signer":
+        from zest_jax.errors import missing_extra
         from zest_jax.many import PlainLoop, RayTasks
 
         given = {name: getattr(self, name) for name in ("cpus", "gpus", "in_flight", "tries")}
@@ -119,6 +121,9 @@ class SignAll(Common):
             return PlainLoop()
         if self.ray != LOCAL and (os.path.exists(self.ray) or not self.models):
             raise UsageError(f"--ray {self.ray} names an address, not a model; write the models before --ray")
+        if importlib.util.find_spec("ray") is None:
+            # Before the store's packages are missed, which this extra brings as well.
+            raise missing_extra("ray", "cluster")
         if "tries" in given:
             given["crashes"] = given.pop("tries")
         return RayTasks(address=None if self.ray == LOCAL else self.ray, **given)

@@ -19,9 +19,11 @@ class KnownDataset:
         name: its TFDS name.
         modality: "image", "text" or "audio".
         num_classes: how many classes it has.
-        mean, std: per channel, for pixels in [0, 1] and samples in [-1, 1]; empty for texts. CIFAR's and MNIST's are
-            those of their training pixels; photographs have ImageNet's, which models trained on it expect.
-        train, test: the splits to train and to measure accuracy on.
+        mean: per channel, for pixels in [0, 1] and samples in [-1, 1]; empty for texts. CIFAR's and MNIST's are those of
+            their training pixels; photographs have ImageNet's, which models trained on it expect.
+        std: likewise.
+        train: the split to train on.
+        test: the split to measure accuracy on.
         size: pixels to which images of many sizes are brought, or samples of a sound at `rate`; None where all have one
             size.
         rate: samples per second, in Hz; None for what are no sounds.

@@ -7,7 +7,7 @@ from packaging.requirements import Requirement as Parsed
 
 PACKAGE = "zest_jax"
 # For those who develop this package; not for its users.
-_OF_DEVELOPERS = ("dev", "test", "demo", "demo-quick")
+_OF_DEVELOPERS = ("dev", "test", "docs", "notebooks", "demo", "demo-quick")
 
 
 class Requirement(NamedTuple):

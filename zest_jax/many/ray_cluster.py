@@ -94,7 +94,8 @@ def places(ray: Any, cpus: float, gpus: float) -> int:
 
     Args:
         ray: the module, connected.
-        cpus, gpus: of one model.
+        cpus: of one model.
+        gpus: of one model.
     """
     found = 0
     for node in ray.nodes():

@@ -50,8 +50,8 @@ class RayTasks:
     Attributes:
         address: HOST:PORT of the cluster's head, "auto" for the cluster that this machine belongs to, or None to start a Ray on
             this machine for the while.
-        cpus, gpus: that one model takes; GPUs may be shares, such as 0.25. Threads are kept to `cpus`. Without GPUs models are
-            asked on CPUs.
+        cpus: that one model takes; threads are kept to that.
+        gpus: that one model takes, a whole number or a share such as 0.25. Without GPUs models are asked on CPUs.
         in_flight: tasks handed to Ray at a time; None: twice as many as the nodes can run.
         crashes: how many dead processes a model is allowed before it is given up.
         losses: how many dead nodes.

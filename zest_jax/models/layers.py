@@ -47,7 +47,8 @@ class ConvNorm(nnx.Module):
     """A convolution without bias, then batch normalisation; channels last, any number of spatial axes.
 
     Args:
-        inputs, outputs: channels.
+        inputs: channels that come in.
+        outputs: channels that go out.
         kernel: size in each spatial axis.
         stride: in all spatial axes.
         padding: zeros on each side, of all spatial axes; half the kernel, rounded down, by default.

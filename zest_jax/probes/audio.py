@@ -45,8 +45,11 @@ def audio_probes(
         n_samples: L, masks per reference, repeats included.
         seed: decides references, masks and noise; the same seed gives the same ProbeSet on every backend.
         rate: samples per second; models that expect another rate are refused.
-        references, labels, model: see `choose_references`.
-        segmenter, segmenter_settings: see `segment_sounds`.
+        references: `method` of `choose_references`.
+        labels: [pool], see `choose_references`.
+        model: see `choose_references`.
+        segmenter: see `segment_sounds`.
+        segmenter_settings: its settings.
         fill: what masked parts become. "silence": zeros. "noise": white noise as loud as the quietest tenth of the clip.
             "mean": the mean of the clip's samples. Or values in [-1, 1]: a scalar, or [N, samples].
         p: probability that a window is kept.

@@ -47,8 +47,12 @@ def image_probes(
         n_references: N.
         n_samples: L, masks per reference, repeats included.
         seed: decides references and masks; the same seed gives the same ProbeSet on every backend.
-        references, labels, model: see `choose_references`.
-        segmenter, segmenter_settings, workers: see `segment_images`.
+        references: `method` of `choose_references`.
+        labels: [pool], see `choose_references`.
+        model: see `choose_references`.
+        segmenter: see `segment_images`.
+        segmenter_settings: its settings.
+        workers: see `segment_images`.
         fill: "mean", the mean colour of the pool; "black"; "blur", each reference strongly blurred; or a value in [0, 1]:
             scalar, [C] or [N, H, W, C].
         p: probability that a segment is kept.

@@ -84,7 +84,8 @@ class ProbeSet:
                 reference's own K are padding and are ignored.
             fill: a scalar, one value per channel, or the shape of the references, in their scale; or a string for texts.
             modality: "image", "audio" or "text".
-            rate, stft: see `ProbeSet`; `rate` is needed for sounds.
+            rate: of sounds, samples per second; needed for them.
+            stft: see `ProbeSet`.
             settings: anything JSON-able worth remembering about where they come from.
 
         Raises:

@@ -34,7 +34,9 @@ def text_probes(
         n_references: N.
         n_samples: L, masks per reference, repeats included; more than a text has words.
         seed: decides references and masks; the same seed gives the same ProbeSet on every backend.
-        references, labels, model: see `choose_references`.
+        references: `method` of `choose_references`.
+        labels: [pool], see `choose_references`.
+        model: see `choose_references`.
         segmenter: "words", every different word at all its places (LIME's default); "occurrences", every word at every place;
             or a callable, see `segment_texts`.
         fill: what a masked word becomes: "" takes it out (LIME's default), or an unknown or mask token that the models know,

@@ -20,8 +20,9 @@ SoundSegmenter = Callable[[np.ndarray], np.ndarray]
 class WindowSettings:
     """Settings of "windows".
 
-    n_windows: how many windows of equal length a sound is cut into. More tell models apart better, are fitted worse and need
-        more masks; 16 is a middle way, measured on a second of speech (benchmarks/paper/audio_windows.py).
+    Attributes:
+        n_windows: how many windows of equal length a sound is cut into. More tell models apart better, are fitted worse and
+            need more masks; 16 is a middle way, measured on a second of speech (benchmarks/paper/audio_windows.py).
     """
 
     n_windows: int = 16
@@ -36,9 +37,10 @@ class WindowSettings:
 class SilenceSettings:
     """Settings of "silence".
 
-    threshold: what is called silent, in decibels below the loudest moment of the sound.
-    shortest: seconds that a silence must last to be a gap.
-    moment: seconds over which loudness is measured.
+    Attributes:
+        threshold: what is called silent, in decibels below the loudest moment of the sound.
+        shortest: seconds that a silence must last to be a gap.
+        moment: seconds over which loudness is measured.
     """
 
     threshold: float = 30.0
@@ -56,8 +58,11 @@ class SilenceSettings:
 class CellSettings:
     """Settings of "stft".
 
-    n_windows, n_bands: how many cells in time, and in frequency (bands of equal width).
-    n_fft, hop: of the transform; see `Stft`.
+    Attributes:
+        n_windows: how many cells in time.
+        n_bands: how many cells in frequency, bands of equal width.
+        n_fft: of the transform; see `Stft`.
+        hop: of the transform; see `Stft`.
     """
 
     n_windows: int = 8

@@ -65,7 +65,7 @@ def segment_texts(texts: Sequence[str] | np.ndarray, method: Components | WordSe
 
     Returns:
         labels, int32 [N, characters of the longest]: in each text 0 to K - 1 in order of appearance, and -1 for what is never
-        masked: signs, blanks, and what is after the end.
+        masked (signs, blanks, and what is after the end).
 
     Raises:
         ValueError: a text has no word, the method is unknown, or a callable returns something else.

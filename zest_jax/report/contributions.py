@@ -83,7 +83,8 @@ def distances_section(
     """The part of a page on where a distance comes from.
 
     Args:
-        suspect, model: the two models.
+        suspect: the one model.
+        model: the other.
         apart: how far they are apart at each reference.
         whole: over all of them.
         shown: references that are drawn elsewhere on the page.

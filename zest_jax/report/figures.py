@@ -87,10 +87,10 @@ def signature_figure(
 
     Args:
         signatures: one to about eight, from the same probe set.
-        content, segments: the reference and the labels of its elements: an image [H, W, C] or [H, W], uint8, or float in
-            [0, 1], and [H, W]; a text, and one label for each character, -1 where it is never masked; a sound [samples], int16,
-            or float in [-1, 1], and [samples] or [bins, frames]. By default those that a signature keeps
-            (`Signature.preview`).
+        content: the reference: an image [H, W, C] or [H, W], uint8, or float in [0, 1]; a text; a sound [samples], int16,
+            or float in [-1, 1]. By default that which a signature keeps (`Signature.preview`).
+        segments: labels of its elements: of pixels [H, W]; of characters, -1 where one is never masked; of samples
+            [samples] or of cells [bins, frames].
         rate: samples per second, of a sound given as `content`.
         reference: which reference of the probe set that is. By default the one that the first signature keeps.
         class_index: the class to draw, the same for all models or one for each. By default the one that the first model's

@@ -27,7 +27,8 @@ def average(
     """Average the weights of two models of the same architecture: `(1 - weight) a + weight b`.
 
     Args:
-        a, b: both stay as they are; normalisation, class names and lineage are those of `a`.
+        a: stays as it is; normalisation, class names and lineage are its own.
+        b: stays as it is.
         weight: of b, in (0, 1).
         data: with it, the statistics of batch normalisation are estimated anew on these inputs, as they must be when the
             two models lie far apart (Izmailov et al. 2018, section 3); otherwise they are averaged like the weights.

@@ -68,7 +68,10 @@ def distill(
         config: the student; None: the victim's architecture. Its four stages must have the shapes of the victim's.
         weight: of the features' distance beside the cross-entropy, above 0.
         seed: of the student's weights, and as in `fit`.
-        folder, test, save_every, progress: as in `fit`.
+        folder: as in `fit`.
+        test: as in `fit`.
+        save_every: as in `fit`.
+        progress: as in `fit`.
 
     Raises:
         ValueError: the stages have different shapes (they are listed), the classes differ, or `weight` is out of range.

@@ -64,7 +64,9 @@ def extract(
         epsilon: step of each pixel, on the scale [0, 1].
         seed: of the copy's weights, and as in `fit`.
         folder: of the copy; trainings of earlier rounds are in `round-0`, `round-1`, ... in it.
-        test, save_every, progress: as in `fit`.
+        test: as in `fit`.
+        save_every: as in `fit`.
+        progress: as in `fit`.
 
     Raises:
         ModelOutputError: the victim's answers are not finite scores [N, classes].

@@ -32,8 +32,13 @@ def prune(
     Args:
         victim: stays as it is.
         sparsity: share of the convolutions' weights that become 0, in (0, 1); the paper has 0.2, 0.5 and 0.8.
-        data, recipe: of the fine-tuning, both or none.
-        seed, folder, test, save_every, progress: as in `fit`.
+        data: to train further on, with `recipe`; or None, without.
+        recipe: how; or None.
+        seed: as in `fit`.
+        folder: as in `fit`.
+        test: as in `fit`.
+        save_every: as in `fit`.
+        progress: as in `fit`.
 
     Raises:
         ValueError: `sparsity` is out of range, only one of `data` and `recipe` is given, or the model has no convolution.

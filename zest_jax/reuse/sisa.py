@@ -38,7 +38,8 @@ def train_sisa(
         shards: at least 2.
         seed: of the shards; member k has the seed `seed + k`.
         folder: of the ensemble; member k is in `shard-k`.
-        test, progress: as in `fit`.
+        test: as in `fit`.
+        progress: as in `fit`.
 
     Raises:
         ValueError: there are fewer than 2 shards, or more than inputs; the data are texts; the test data have other classes.
@@ -83,9 +84,10 @@ def unlearn_sisa(
     Args:
         trained: folder of `train_sisa`, or of this function.
         data: the same as then, whole.
-        rows: what is to be forgotten, besides what was before.
+        rows: [rows], what is to be forgotten, besides what was before.
         folder: of the new ensemble.
-        test, progress: as in `fit`.
+        test: as in `fit`.
+        progress: as in `fit`.
 
     Raises:
         ValueError: the folder holds no such ensemble, the data are others, or a row is out of range.

@@ -38,7 +38,10 @@ def transfer(
         share: percentage of the parameter tensors that are trained, counted from the output, rounded up; never less than
             the head.
         seed: of the new head, and as in `fit`.
-        folder, test, save_every, progress: as in `fit`.
+        folder: as in `fit`.
+        test: as in `fit`.
+        save_every: as in `fit`.
+        progress: as in `fit`.
 
     Raises:
         ValueError: `share` is out of range, or the model cannot take the inputs.

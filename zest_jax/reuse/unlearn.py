@@ -35,11 +35,14 @@ def unlearn_exact(
     Args:
         victim: the model that is to forget.
         data: what the victim was trained on, whole.
-        rows: what is to be forgotten.
+        rows: [rows], what is to be forgotten.
         recipe: how, as the victim was trained.
         config: another architecture; None: the victim's.
         seed: as in `fit`; the victim's own gives the model that would have been, without the rows.
-        folder, test, save_every, progress: as in `fit`.
+        folder: as in `fit`.
+        test: as in `fit`.
+        save_every: as in `fit`.
+        progress: as in `fit`.
 
     Raises:
         ValueError: a row is out of range or given twice, none or all are given.
@@ -90,7 +93,7 @@ def unlearn_amnesiac(
 
     Args:
         trained: what `fit` or `train` returned when it was told to `record` the rows, or the folder of that run.
-        rows: what is to be forgotten, to be sure; None: what was recorded. One training records one set of rows.
+        rows: [rows], what is to be forgotten, to be sure; None: what was recorded. One training records one set of rows.
         folder: where the checkpoint is stored, if anywhere.
         test: where its accuracy is measured.
 

@@ -71,8 +71,11 @@ class Filter:
     """Which models of a store are meant: those that meet everything given; what is unknown of a model does not meet it.
 
     Attributes:
-        architecture, data, owner: one of these values; () for any.
-        since, until: first and last date, both included; None for any.
+        architecture: one of these architectures; () for any.
+        data: one of these data sets; () for any.
+        owner: one of these owners; () for any.
+        since: first date, included; None for any.
+        until: last date, included; None for any.
 
     Raises:
         ValueError: a value is no possible one, or `since` is after `until`.

@@ -64,7 +64,8 @@ def aligned_distances(
     In float64 where the product is small, else to about 1e-6.
 
     Args:
-        a, b: models.
+        a: models.
+        b: models.
         align: how classes are matched, see `zest_jax.align`.
         later_only: where both are the same models, only the pairs of one and a later one are wanted; others may be 0.
 

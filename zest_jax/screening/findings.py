@@ -84,7 +84,9 @@ class Findings(NamedTuple):
         nearest: the nearest models, nearest first.
         signatures: of the nearest models, up to 100.
         alignments: how their classes are matched with the suspect's.
-        compared, exact, undefined: see `Screening`.
+        compared: models that met the filter.
+        exact: to how many of them exact distances were computed.
+        undefined: names of those of them that have none.
         judgement: of the nearest model, or None.
         no_judgement: why there is none, or None.
         unrelated: the models that were named as unrelated.

@@ -181,7 +181,7 @@ def check_unrelated(unrelated: Sequence[Signature], like: Signature) -> None:
     >>> check_unrelated([a, b], like=a)
     >>> check_unrelated([a, model("copy", a.weights)], like=a)
     Traceback (most recent call last):
-    ValueError: copy has the very same weights as a; `unrelated` takes models that are independent of each other: name one of the two
+    ValueError: copy has the very same weights as a; ...
     """
     weights: dict[bytes, str] = {}
     if len({each.label for each in unrelated}) < len(unrelated):
@@ -208,8 +208,8 @@ def unrelated_distances(
 
     Args:
         suspect: unrelated to them too.
-        unrelated: trained independently of each other; one that has the suspect's label or one of the names in `apart`, which are
-            to be judged, is compared with the others only.
+        unrelated: trained independently of each other; one that has the suspect's label is compared with the others only.
+        apart: names of models that are to be judged, which are compared with the others only, too.
         align: as the suspect was searched for; "auto" goes by name only if it does for every pair, see `common_alignment`.
 
     Returns:

@@ -118,7 +118,8 @@ def late_interaction(
 
     Args:
         query: of the one model.
-        vectors, norms: of the others.
+        vectors: of the others, [models, classes, dimensions].
+        norms: of the others, [models, classes].
         same: class i of the query is class same[i] of the others; None to match as above.
 
     Returns:

@@ -57,11 +57,13 @@ class CheckpointInfo:
     Attributes:
         model: name and options, from which the architecture is built.
         input_shape: of one input, without the batch.
-        mean, std: normalisation of the inputs, in the scale [0, 1] per channel; () where inputs are taken as they are.
+        mean: normalisation of the inputs, in the scale [0, 1] per channel; () where inputs are taken as they are.
+        std: likewise.
         class_names: one per class, or () when unknown.
         rate: samples per second of the sounds that it takes, or None when it takes none or the rate is unknown.
         tokenizer: of a model that takes texts, as `zest_jax.data.tokens.Tokenizer.to_json` writes it, or None.
-        dataset, data_hash: name and SHA-256 of what it was trained on.
+        dataset: name of what it was trained on.
+        data_hash: SHA-256 of what it was trained on.
         recipe: settings of the last training, or None.
         seed: of the last training, or None.
         epoch: epochs done in it.
@@ -69,7 +71,8 @@ class CheckpointInfo:
         lineage: everything that was done to it, oldest first.
         version: of this package.
 
-    >>> info = CheckpointInfo(model=ModelConfig(name="resnet20", num_classes=2), input_shape=(32, 32, 3), class_names=("cat", "dog"))
+    >>> config = ModelConfig(name="resnet20", num_classes=2)
+    >>> info = CheckpointInfo(model=config, input_shape=(32, 32, 3), class_names=("cat", "dog"))
     >>> CheckpointInfo.from_json(info.to_json()) == info, info.lineage, info.accuracy
     (True, (), None)
     """

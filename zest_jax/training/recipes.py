@@ -34,11 +34,13 @@ class Recipe:
         batch_size: inputs per step.
         optimizer: "sgd" (weight decay is added to the gradient, as in PyTorch) or "adamw" (decoupled weight decay).
         learning_rate: the highest learning rate.
-        momentum, nesterov: of SGD.
+        momentum: of SGD, in [0, 1).
+        nesterov: whether it is Nesterov's.
         weight_decay: on all trainable parameters.
         schedule: "constant"; "steps": times `factor` at the start of each epoch of `milestones`; "one-cycle": linearly up
             during the first `warmup` of all steps, then linearly to 0; "cosine": from the top to 0.
-        milestones, factor: of the schedule "steps".
+        milestones: of the schedule "steps": epochs.
+        factor: of the schedule "steps", above 0.
         warmup: of the schedule "one-cycle", a share in (0, 1).
         label_smoothing: share of the target that is spread over all classes, in [0, 1).
         augment: random changes of images.
@@ -126,7 +128,7 @@ class Recipe:
         return found
 
     def learning_rates(self, steps_per_epoch: int) -> optax.Schedule:
-        """Learning rate as a function of the step, a scalar [] counted from 0."""
+        """Learning rate as a function of the step, counted from 0."""
         steps = steps_per_epoch * self.epochs
         if self.schedule == "constant":
             return optax.constant_schedule(self.learning_rate)

@@ -63,7 +63,8 @@ class FitResult(NamedTuple):
     Attributes:
         checkpoint: the model, in evaluation mode, with everything known about it.
         history: one entry per epoch, as in `metrics.jsonl`.
-        recorded: by name of the weight, the sum of the updates of all batches that held a recorded row, or None.
+        recorded: by name of the weight, the sum of the updates of all batches that held a recorded row, in the shape of the
+            weight [..]; or None.
 
     >>> from zest_jax.data import Dataset
     >>> from zest_jax.models import ModelConfig

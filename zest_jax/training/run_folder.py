@@ -171,7 +171,7 @@ def save_checkpoint(folder: str | os.PathLike[str], checkpoint: Checkpoint) -> C
     >>> victim = Checkpoint(config.build(), CheckpointInfo(model=config, input_shape=(512,)))
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     saved = save_checkpoint(folder, victim)
-    >>> saved.path.name, victim.path                                                # the folder of its epoch, of which there are none
+    >>> saved.path.name, victim.path                                                # its folder is called after its epoch
     ('0', None)
     """
     run, info = RunFolder(folder), checkpoint.info

@@ -37,7 +37,12 @@ def train_seeds(
     """Train one model for each seed; each equals what `train` makes of that seed (up to rounding under "vmap").
 
     Args:
-        config, data, recipe, test, save_every, progress: as for `train`.
+        config: as for `train`.
+        data: as for `train`.
+        recipe: as for `train`.
+        test: as for `train`.
+        save_every: as for `train`.
+        progress: as for `train`.
         seeds: all different.
         folder: gets a run `seed-S` for each seed S.
         together: "vmap" does a step of all models at once, which fills an accelerator; "sequential" trains one after the

@@ -143,7 +143,8 @@ class Transfer(_Of):
     Attributes:
         name: of the new model, a file name.
         of: name of the model that it is made from.
-        data: what it is trained and measured on.seed: of everything random.
+        data: what it is trained and measured on.
+        seed: of everything random.
         share: percentage of the parameter tensors that are trained, counted from the output.
         keep_head: train on the same classes, as `zest_jax.reuse.fine_tune` does.
         recipe: how it is trained.
@@ -172,8 +173,9 @@ class Prune(_Of):
     Attributes:
         name: of the new model, a file name.
         of: name of the model that it is made from.
-        data: what it is trained and measured on.seed: of everything random.sparsity: share of the convolutions' weights
-            that become 0, in (0, 1).
+        data: what it is trained and measured on.
+        seed: of everything random.
+        sparsity: share of the convolutions' weights that become 0, in (0, 1).
         recipe: how it is trained.
 
     >>> Prune(name="pruned-50", of="victim", sparsity=0.5).recipe.name
@@ -203,7 +205,8 @@ class Quantize(_Of):
     Attributes:
         name: of the new model, a file name.
         of: name of the model that it is made from.
-        data: what it is measured on.seed: decides nothing here.
+        data: what it is measured on.
+        seed: decides nothing here.
         bits: of each weight, from 2 to 8.
 
     >>> [Quantize(name=f"quantized-{bits}", of="victim", bits=bits).name for bits in (8, 4)]
@@ -225,7 +228,8 @@ class QuantizeOnnx(_Of):
     Attributes:
         name: of the new model, a file name.
         of: name of the model that it is made from.
-        data: what it is measured on.seed: decides nothing here.
+        data: what it is measured on.
+        seed: decides nothing here.
 
     >>> QuantizeOnnx(name="quantized-onnx", of="victim").kind
     'quantize'
@@ -257,7 +261,8 @@ class Distill(_Of):
     Attributes:
         name: of the new model, a file name.
         of: name of the model that it is made from.
-        data: what it is trained and measured on.seed: of everything random.
+        data: what it is trained and measured on.
+        seed: of everything random.
         recipe: how it is trained.
         weight: of the features' distance beside the cross-entropy, above 0.
 
@@ -324,7 +329,8 @@ class Unlearn(_Of):
     Attributes:
         name: of the new model, a file name.
         of: name of the model that it is made from.
-        data: what it is trained and measured on.seed: of everything random.
+        data: what it is trained and measured on.
+        seed: of everything random.
         method: "exact" or "amnesiac".
         rows: what is forgotten.
         recipe: how it is trained, if it is.
@@ -368,7 +374,8 @@ class Sisa:
         seed: of the shards and members.
         shards: how many members there are, at least 2.
 
-    >>> Sisa(name="sisa", model=ModelConfig(name="resnet20", num_classes=10), recipe=recipe("fast-cifar"), seed=0, shards=4).shards
+    >>> model = ModelConfig(name="resnet20", num_classes=10)
+    >>> Sisa(name="sisa", model=model, recipe=recipe("fast-cifar"), seed=0, shards=4).shards
     4
     """
 
@@ -484,7 +491,8 @@ class Average(_Of):
     Attributes:
         name: of the new model, a file name.
         of: name of the model that it is made from.
-        data: what it is measured on.seed: decides nothing here.
+        data: what it is measured on.
+        seed: decides nothing here.
         other: name of the second model.
         weight: of the second model, in (0, 1).
 

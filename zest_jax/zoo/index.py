@@ -38,7 +38,7 @@ class IndexEntry:
         digest: of its settings and those of its parents.
         settings: its entry in the configuration.
 
-    >>> entry = IndexEntry(name="noisy", kind="noise", parents=["victim"], path="noisy", model={"name": "resnet20", "num_classes": 10},
+    >>> entry = IndexEntry(name="noisy", kind="noise", parents=["victim"], path="noisy", model={"name": "m5", "num_classes": 35},
     ...                    accuracy=0.74, fingerprint="0" * 64, epochs=[0], lineage=[LineageStep(kind="noise")], seconds=1.5,
     ...                    digest="0" * 64, settings={"scale": 0.1})
     >>> entry.parents, entry.lineage[-1].kind
@@ -73,7 +73,7 @@ def read_index(root: str | os.PathLike[str]) -> list[IndexEntry]:
         FileFormatError: it cannot be read.
 
     >>> import tempfile
-    >>> entry = IndexEntry(name="noisy", kind="noise", parents=["victim"], path="noisy", model={"name": "resnet20", "num_classes": 10},
+    >>> entry = IndexEntry(name="noisy", kind="noise", parents=["victim"], path="noisy", model={"name": "m5", "num_classes": 35},
     ...                    accuracy=0.74, fingerprint="0" * 64, epochs=[0], lineage=[LineageStep(kind="noise")], seconds=1.5,
     ...                    digest="0" * 64, settings={"scale": 0.1})
     >>> with tempfile.TemporaryDirectory() as folder:

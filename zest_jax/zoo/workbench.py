@@ -25,7 +25,8 @@ class Data:
         classes: keep only these, numbered anew.
         test: where accuracy is measured; None: the split for it of the same source, if it has one.
         share: draw this share of the rows (of each class), with `seed`.
-        rows, without: keep only these rows, or all but these.
+        rows: keep only these rows.
+        without: keep all but these rows.
         seed: of `share`.
 
     >>> import tempfile

@@ -57,7 +57,7 @@ class HttpBlackBox(HostBlackBox):
         ModelOutputError: when asked, if an answer cannot be used, or is another model's.
 
     >>> from zest_jax import from_http
-    >>> box = from_http("https://models.example/classify", journal=None, request={"inputs": "$inputs"}, answer={"scores": "$outputs"})
+    >>> box = from_http("https://models.example/classify", journal=None, request={"x": "$inputs"}, answer={"y": "$outputs"})
     >>> box.sent.inputs, box.inputs_per_request, len(box.questions(np.zeros((2, 8, 8, 3), np.float32))[0])
     (0, 16, 32)
     """

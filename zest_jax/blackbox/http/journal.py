@@ -159,7 +159,7 @@ class Journal:
         return found
 
     def put(self, endpoint: str, answers: Mapping[bytes, Answer]) -> None:
-        """Keep answers (as `get` gives them), all or none; they are on disk when this returns."""
+        """Keep answers, float32 [classes] or as `get` tells, all or none; they are on disk when this returns."""
         with self._transaction() as db:
             before = db.total_changes
             db.executemany(

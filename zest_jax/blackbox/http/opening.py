@@ -100,8 +100,9 @@ def from_http(
         journal: a file to which every answer goes at once (SQLite). Answered questions are not asked again by any run that
             names the same journal. None keeps the answers in memory: what dies with the process must be paid for again.
         protocol: "kserve" (Open Inference, version 2), "kserve-v1" or "torchserve", where the URL does not tell.
-        request, answer: JSON templates, as text or Python values: {"inputs": "$inputs"} and {"scores": "$outputs"}; secrets in
-            a request are names of environment variables, "${NAME}". See `zest_jax.blackbox.http.template`.
+        request: JSON template of a request, as text or Python values: {"inputs": "$inputs"}; secrets in it are names of
+            environment variables, "${NAME}". See `zest_jax.blackbox.http.template`.
+        answer: JSON template of its answer: {"scores": "$outputs"}.
         encoding: how an input is written. Images: "numbers" (nested lists, the default) or "png"; sounds: "numbers" or "wav";
             texts are strings. Files go as base64 inside JSON, and hold 8 and 16 bits: inputs are rounded to that.
         modality: what it is asked about: "image", "text" or "audio".
@@ -117,8 +118,9 @@ def from_http(
         in_flight: requests that wait for their answer at the same time, at most.
         rate_limit: requests per second, at most.
         timeout: seconds without a sign of the server before a request is given up and repeated.
-        attempts, backoff: how often a request is sent; seconds before the second time, doubled before each further one.
-            Repeated are broken connections, time-outs, statuses 408, 425, 429 and 5xx, and answers that are no JSON.
+        attempts: how often a request is sent. Repeated are broken connections, time-outs, statuses 408, 425, 429 and 5xx,
+            and answers that are no JSON.
+        backoff: seconds before the second time, doubled before each further one.
         longest_wait: seconds; a server that asks for a longer pause (`Retry-After`) ends the run.
         verify: how many answered questions are asked once more when a journal is gone on with, to see that it is still the
             same model that answers: the first that come up again, over as many batches as it takes.

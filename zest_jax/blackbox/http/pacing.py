@@ -20,7 +20,8 @@ class Pace:
 
     Args:
         rate: requests per second over all workers, None for no limit.
-        clock, wait: of `time.monotonic`, and of an event that ends waiting early: `wait(seconds)` says whether it was ended.
+        clock: seconds, as `time.monotonic` tells them.
+        wait: waits so many seconds, unless an event ends it early, and says whether one did.
 
     >>> now = [0.0]
     >>> pace = Pace(4.0, clock=lambda: now[0], wait=lambda seconds: now.append(now.pop() + seconds))
