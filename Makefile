@@ -113,7 +113,7 @@ $(VENV)/.installed-dev: $(VENV)/.made pyproject.toml
 
 # pip tries version after version of what these pins leave open, for many minutes; uv finds the same in seconds.
 .venv-oldest/.installed: .venv-oldest/.made pyproject.toml scripts/oldest_requirements.py
-	"$(PYTHON)" scripts/oldest_requirements.py test > .venv-oldest/oldest.txt
+	"$(PYTHON)" scripts/oldest_requirements.py test docs notebooks > .venv-oldest/oldest.txt
 	.venv-oldest/bin/python -m pip --disable-pip-version-check --no-input install --quiet uv
 	$(FIND_LINKS) .venv-oldest/bin/uv pip install --quiet --python .venv-oldest/bin/python $(TORCH) -r .venv-oldest/oldest.txt
 	@touch $@

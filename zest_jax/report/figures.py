@@ -7,7 +7,6 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Float, Integer, Num
 from matplotlib.figure import Figure
-from numpy.typing import ArrayLike
 
 from zest_jax.report.drawing import DPI, MOST_COLUMNS, NARROW_TITLE, WeightedReference, write_figure
 from zest_jax.report.photographs import checked_photograph, weighted_photograph
@@ -155,7 +154,7 @@ def signature_figure(
 
 
 def distance_figure(
-    distances: Num[ArrayLike, "models models"],
+    distances: Num[np.ndarray, "models models"],
     labels: Sequence[str],
     *,
     title: str | None = None,
