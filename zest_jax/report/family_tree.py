@@ -164,11 +164,11 @@ def tree_figure(
 ) -> Figure:
     """Draw the family tree alone.
 
-    The other arguments and errors are those of `clustered_figure`.
-
     Args:
         distances: [models, models], as for `clustered_figure`.
         labels: one for each model.
+
+    The other arguments and errors are those of `clustered_figure`.
 
     Returns:
         the figure; nothing is shown on a screen.
