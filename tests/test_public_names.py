@@ -97,8 +97,8 @@ def arguments(function: Any) -> dict[str, Any]:
 
 def fields(value: type) -> dict[str, Any]:
     """What a class is made from, by name: the fields of dataclasses and NamedTuples, the arguments of other classes."""
-    if issubclass(value, tuple) and hasattr(value, "_fields"):
-        return {name: value.__annotations__.get(name) for name in value._fields}
+    if names := getattr(value, "_fields", None):
+        return {name: value.__annotations__.get(name) for name in names}
     if dataclasses.is_dataclass(value):
         return {field.name: field.type for field in dataclasses.fields(value) if not field.name.startswith("_")}
     return arguments(made_by(value)["__init__"]) if "__init__" in made_by(value) else {}

@@ -62,15 +62,15 @@ def sign(
     Args:
         box: the model (`from_flax`, `from_torch`, `from_onnx`, ...).
         probes: what to ask. Only signatures from the same ProbeSet can be compared.
-        batch_size: see `zest_jax.querying.stream`.
-        mode: see `zest_jax.querying.stream`.
-        check: see `zest_jax.querying.stream`.
-        devices: see `zest_jax.querying.stream`.
-        ridge: see `SolveSettings`; the default is the paper's.
-        intercept: see `SolveSettings`; the default is the paper's.
-        kernel_width: see `SolveSettings`; the default is the paper's.
-        underdetermined: see `SolveSettings`; the default is the paper's.
-        solver: see `SolveSettings`; the default is the paper's.
+        batch_size: inputs asked at once; see `zest_jax.querying.stream` for this and the next three.
+        mode: how host models are asked.
+        check: ask the first batch twice more, to find models that are not deterministic.
+        devices: which devices share the work, by default all local ones.
+        ridge: strength of the L2 penalty; see `SolveSettings` for this and the next four, whose defaults are the paper's.
+        intercept: also fit a constant.
+        kernel_width: of LIME's kernel, or None to weight all samples alike.
+        underdetermined: "error", or the "minimum-norm" solution where the masks do not determine the weights.
+        solver: "factored" or "lstsq".
         targets: what is fitted. "as-is", the outputs as the model gives them (the authors fit logits); "probabilities", their
             softmax unless the model already answers with probabilities; "logits", their logarithm, centred per input, when
             the model answers with probabilities.
@@ -128,10 +128,10 @@ def sign_many(
 ) -> list[Signature]:
     """Sign several models in one pass: every batch is composed once and every fit is factored once for all of them.
 
-    The other arguments and errors are those of `sign`.
-
     Args:
         boxes: the models, of which each is asked every question.
+
+    The other arguments and errors are those of `sign`.
 
     Returns:
         a signature for each model, in order.

@@ -40,7 +40,7 @@ def from_jax(
         label: the model's name in reports; the function's name by default.
         class_names: one per output column, in order.
         mean: per channel, in `value_range`; subtracted before the model sees its inputs.
-        std: likewise; divided by after that.
+        std: per channel, in `value_range`; divided by after that.
         value_range: the range to which inputs in [0, 1] are stretched first, such as (0, 255) or (-1, 1).
         layout: of images "NHWC" or "NCHW"; of sounds "NCT" [batch, 1, samples], "NTC", else [batch, samples].
         rate: samples per second that a model of sounds expects; probes of another rate are refused.

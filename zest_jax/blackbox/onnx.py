@@ -68,7 +68,7 @@ def from_onnx(
             fit the outputs are ignored, and `settings["class_names_ignored"]` says why.
         mean: per channel, in `value_range`; subtracted before the model sees its inputs. A model with a uint8 input takes
             none.
-        std: likewise; divided by after that.
+        std: per channel, in `value_range`; divided by after that.
         value_range: the range to which inputs in [0, 1] are stretched first; None for (0, 255) if the input is uint8,
             else (0, 1).
         rate: samples per second that a model of sounds expects; None reads it from the model's metadata where it is. Probes

@@ -18,7 +18,7 @@ class CommonSettings(TypedDict, total=False):
         label: the model's name in reports.
         class_names: one per output column, in order.
         mean: per channel, in `value_range`; subtracted before the model sees its inputs.
-        std: likewise; divided by after that.
+        std: per channel, in `value_range`; divided by after that.
         value_range: the range to which inputs in [0, 1] are stretched first, such as (0, 255) or (-1, 1).
         rate: samples per second that a model of sounds expects; probes of another rate are refused.
         output: index or name of the output to take, None for the only [batch, classes] one.

@@ -9,12 +9,14 @@ from zest_jax.data.sounds import SoundSet, load_sound_pool
 from zest_jax.data.streaming import Batch, Stream, stream
 from zest_jax.data.subsets import fraction, of_classes, of_rows, without_rows
 from zest_jax.data.texts import TextSet, load_text_pool
+from zest_jax.data.tokens import Tokenizer
 
 __all__ = [
     "ImageSet",
     "load_images",
     "TextSet",
     "load_text_pool",
+    "Tokenizer",
     "SoundSet",
     "load_sound_pool",
     "modality_of",

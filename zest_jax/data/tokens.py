@@ -27,6 +27,13 @@ class Tokenizer:
     `to_json` and `from_json` store it. Any `tokenizers.Tokenizer` of Hugging Face can be given as well, if it pads and
     truncates to one length.
 
+    Args:
+        tokenizer: a `tokenizers.Tokenizer` of Hugging Face.
+
+    Raises:
+        TypeError: it is none.
+        ValueError: it does not pad and truncate at the end, to one length.
+
     >>> tokenizer = Tokenizer.of_texts(["A cat sat.", "A dog sat!"], vocabulary=6, length=4)
     >>> tokenizer.encode(["a bird sat", ""]).tolist()
     [[2, 1, 3, 0], [0, 0, 0, 0]]

@@ -18,6 +18,9 @@ class Stft:
         n_fft: samples of a window, even.
         hop: samples from one window to the next; `n_fft` divided by a whole number of at least 2.
 
+    Raises:
+        ValueError: `n_fft` or `hop` is none of these.
+
     >>> Stft(n_fft=256, hop=64).shape(8000)
     (129, 126)
     """

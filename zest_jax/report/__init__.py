@@ -1,11 +1,12 @@
 """Pictures of probe sets, signatures, distances and families, and reports as pages."""
 
 from zest_jax.report.contributions import reference_figure
-from zest_jax.report.family_tree import clustered_figure, tree_figure
+from zest_jax.report.family_tree import KnownTree, clustered_figure, tree_figure
 from zest_jax.report.figures import distance_figure, element_weights, signature_figure
 from zest_jax.report.probes import probes_figure
 
 __all__ = [
+    "KnownTree",
     "clustered_figure",
     "distance_figure",
     "element_weights",

@@ -59,6 +59,13 @@ class KnownTree(NamedTuple):
     Attributes:
         tree: of the models drawn, see `zest_jax.screening.pruned`.
         families: the name of each one's family among all models.
+
+    >>> from zest_jax.screening import pruned
+    >>> table = np.array([[0.0, 0.9, 0.1], [0.9, 0.0, 0.8], [0.1, 0.8, 0.0]])
+    >>> drawn = [0, 2]                                                              # of three models
+    >>> known = KnownTree(pruned(family_tree(table), drawn, table[np.ix_(drawn, drawn)]), families=("a", "a"))
+    >>> len(tree_figure(table[np.ix_(drawn, drawn)], ["a", "c"], known=known).axes)
+    1
     """
 
     tree: FamilyTree
@@ -164,11 +171,11 @@ def tree_figure(
 ) -> Figure:
     """Draw the family tree alone.
 
-    The other arguments and errors are those of `clustered_figure`.
-
     Args:
         distances: [models, models], as for `clustered_figure`.
         labels: one for each model.
+
+    The other arguments and errors are those of `clustered_figure`.
 
     Returns:
         the figure; nothing is shown on a screen.

@@ -21,6 +21,10 @@ class QuantizedKernel(NamedTuple):
     Attributes:
         values: int8, of the kernel's shape.
         scale: float32 [outputs].
+
+    >>> kernel = QuantizedKernel(values=np.array([[127, -64]], np.int8), scale=np.array([0.01, 0.5], np.float32))
+    >>> (kernel.values * kernel.scale).round(2).tolist()
+    [[1.27, -32.0]]
     """
 
     values: np.ndarray

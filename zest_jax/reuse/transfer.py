@@ -85,13 +85,13 @@ def fine_tune(
 ) -> FitResult:
     """Train a model further on the same classes, its head included; see `transfer`.
 
-    The other arguments are those of `transfer`.
-
     Args:
         victim: stays as it is.
         data: what the model learns further, of the same classes.
         recipe: how, such as `recipe("fine-tune")`.
         seed: as in `fit`.
+
+    The other arguments are those of `transfer`.
 
     Raises:
         ValueError: `share` is out of range, or the data have another number of classes.

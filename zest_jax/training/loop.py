@@ -92,13 +92,13 @@ def train(
 ) -> FitResult:
     """Train a new model from random weights; see `fit`.
 
-    The other arguments and errors are those of `fit`.
-
     Args:
         config: which model.
         data: inputs and labels, in memory, or a stream of batches.
         recipe: how to train.
         seed: decides the weights too.
+
+    The other arguments and errors are those of `fit`.
 
     >>> import dataclasses
     >>> from zest_jax.training import recipe
