@@ -2,16 +2,19 @@
 
 import contextlib
 import dataclasses
+import importlib.machinery
 import math
 import os
+import sys
 import time
+import traceback
 from collections import deque
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from zest_jax.errors import ClusterError, ZestError
+from zest_jax.errors import ClusterError
 from zest_jax.many.job import Failed, Job, Outcome, Say, Signed, in_words
 from zest_jax.many.models import identity_of
 from zest_jax.many.ray_cluster import check_address, connected, described, places
@@ -124,9 +127,7 @@ class _Run:
         try:
             while self.running or self.new or self.lost or self.crashed:
                 yield from self._hand_out(self._limit())
-                ready = self._ready()
-                told = [outcome for ref in ready if (outcome := self._outcome(ref, self.running.pop(ref))) is not None]
-                yield from told or [None]
+                yield from self._outcomes_of(self._ready())
         finally:
             for ref in self.running:
                 with contextlib.suppress(Exception):
@@ -156,8 +157,8 @@ class _Run:
                 job = self.new.popleft()
                 try:
                     one = _Try(dataclasses.replace(job, file_sha256=identity_of(job.model)))
-                except (OSError, ZestError) as error:
-                    yield Failed(job, in_words(error))
+                except Exception as error:  # a file can be made so that reading it raises anything
+                    yield Failed(job, in_words(error), trace=traceback.format_exc())
                     continue
             elif self.crashed:
                 one = self.crashed.popleft()
@@ -175,6 +176,23 @@ class _Run:
             return []
         ready, _ = self.ray.wait(running, num_returns=1, timeout=TICK)
         return self.ray.wait(running, num_returns=len(running), timeout=0)[0] if ready else []
+
+    def _outcomes_of(self, ready: list[Any]) -> Iterator[Outcome | None]:
+        """What came of tasks that have ended; None where none is to be told of. What ends the run waits for the others."""
+        problem, n_told = None, 0
+        for ref in ready:
+            try:
+                outcome = self._outcome(ref, self.running.pop(ref))
+            except ClusterError as error:
+                problem = error
+                continue
+            if outcome is not None:
+                n_told += 1
+                yield outcome
+        if problem is not None:
+            raise problem
+        if not n_told:
+            yield None
 
     def _outcome(self, ref: Any, one: _Try) -> Outcome | None:
         """What came of a task; None where it is to be tried again."""
@@ -206,6 +224,11 @@ class _Run:
                 )
             return Failed(one.job, f"there is no file {answer['missing']} any more", where, one.number)
         if "error" in answer:
+            if (absent := answer["absent"]) is not None and is_here(absent, one.job.folder):
+                raise ClusterError(
+                    f"the machine {where} cannot import {absent}, which is here ({answer['error']}); install the same packages on "
+                    "every machine, and give all of them the same modules"
+                )
             return Failed(one.job, answer["error"], where, one.number, answer["trace"])
         signature = Signature.from_bytes(answer["signature"], origin=f"the signature of {name} from {where}")
         return Signed(one.job, signature, answer["seconds"], where, one.number, answer["warnings"])
@@ -232,3 +255,12 @@ class _Run:
         times = "once" if one.losses == 1 else f"{one.losses} times"
         text = f"its node or its result was lost {times} ({type(error).__name__}); it is skipped"
         return Failed(one.job, text, tries=one.number - 1)
+
+
+def is_here(module: str, folder: str | None) -> bool:
+    """Whether this process could import a module, from a folder too; nothing is imported.
+
+    >>> is_here("numpy", None), is_here("no_such_module", "tests"), is_here("making", "tests")
+    (True, False, True)
+    """
+    return importlib.machinery.PathFinder.find_spec(module, [*sys.path, *([folder] if folder else [])]) is not None

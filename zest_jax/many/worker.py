@@ -1,10 +1,13 @@
 """What happens on a node of a Ray cluster: one model is signed, and what came of it goes back as plain values."""
 
+import contextlib
 import inspect
 import os
+import signal
 import socket
+import threading
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from zest_jax.blackbox.files import is_reference
@@ -59,8 +62,9 @@ def sign_one(job: Mapping[str, Any], probes: Sequence[Any], probe_hash: str, ver
         version: of zest_jax in the process that wants to have it signed.
 
     Returns:
-        "where", the machine; with "signature" (as bytes), "seconds" and "warnings"; or with "error" and "trace"; or with
-        "missing", the path where there is nothing; or with "setup", what is wrong with this machine and not with the model.
+        "where", the machine; with "signature" (as bytes), "seconds" and "warnings"; or with "error", "trace" and "absent", the
+        module that could not be imported, or None; or with "missing", the path where there is nothing; or with "setup", what is
+        wrong with this machine and not with the model.
     """
     where = socket.gethostname()
     if version != __version__:
@@ -74,11 +78,11 @@ def sign_one(job: Mapping[str, Any], probes: Sequence[Any], probe_hash: str, ver
     one = Job(**job)
     if not is_reference(one.model) and not os.path.exists(one.model):
         return {"where": where, "missing": one.model}
-    with warnings.catch_warnings(record=True) as caught:
+    with ended_by_sigterm(), warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("default")
         outcome = attempt(one, _fetched[probe_hash])
     if isinstance(outcome, Failed):
-        return {"where": where, "error": outcome.error, "trace": outcome.trace}
+        return {"where": where, "error": outcome.error, "trace": outcome.trace, "absent": outcome.absent}
     told = dict.fromkeys(str(each.message) for each in caught if each.category is UserWarning)
     return {
         "where": where,
@@ -86,3 +90,20 @@ def sign_one(job: Mapping[str, Any], probes: Sequence[Any], probe_hash: str, ver
         "seconds": outcome.seconds,
         "warnings": tuple(told),
     }
+
+
+@contextlib.contextmanager
+def ended_by_sigterm() -> Iterator[None]:
+    """Have SIGTERM end this process.
+
+    `ray stop`, and machines that are taken away, send it to all processes. Ray makes a SystemExit of it, which would look as if
+    the model's code had ended the program.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
