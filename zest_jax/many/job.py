@@ -139,7 +139,9 @@ def attempt(job: Job, probes: ProbeSet) -> Outcome:
     began = time.perf_counter()
     try:
         return Signed(job, sign_here(job, probes), time.perf_counter() - began)
-    except (Exception, SystemExit) as error:
+    except (KeyboardInterrupt, GeneratorExit):
+        raise
+    except BaseException as error:  # panics of libraries in Rust are no Exceptions
         return Failed(job, in_words(error), trace=traceback.format_exc(), absent=absent_module(error))
 
 

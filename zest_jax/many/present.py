@@ -85,8 +85,8 @@ def _other_file(job: Job, signature: Signature, uri: str) -> str:
         return ""
     if is_checkpoint_folder(job.model):
         return (
-            f"{uri} holds the signature of other weights under the name {job.name} (fingerprint {stored[:16]}, and {job.model} has "
-            f"{given[:16]} now); give the new model another name, or remove the old one first"
+            f"{uri} holds the signature of other weights under the name {job.name} (fingerprint {stored[:16]}, and "
+            f"{job.model} has {given[:16]} now); give the new model another name, or remove the old one first"
         )
     return (
         f"{uri} holds the signature of another file under the name {job.name} (SHA-256 {stored[:16]}, and {job.model} has "

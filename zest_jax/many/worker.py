@@ -19,11 +19,12 @@ from zest_jax.version import __version__
 _fetched: dict[str, ProbeSet] = {}
 
 
-def task(cores: int, gpus: float) -> Callable[..., dict[str, Any]]:
-    """The function that Ray runs on the nodes.
+def task(cores: int, gpus: float) -> Callable[..., Iterator[dict[str, Any]]]:
+    """The generator function that Ray runs on the nodes.
 
-    It is sent there as code, not by its name, so that a node without this package can say so; and it keeps libraries to `cores`
-    threads and a share of a GPU before they are loaded.
+    It gives "began", the machine, as soon as the libraries are loaded, so that time can be counted from there, and then what
+    `sign_one` returns. It is sent there as code, not by its name, so that a node without this package can say so; and it keeps
+    libraries to `cores` threads and a share of a GPU before they are loaded.
     """
     environment = {}
     if not gpus:
@@ -32,7 +33,9 @@ def task(cores: int, gpus: float) -> Callable[..., dict[str, Any]]:
         # JAX takes three quarters of a GPU's memory as soon as it starts.
         environment["XLA_PYTHON_CLIENT_MEM_FRACTION"] = f"{0.75 * gpus:.3f}"
 
-    def sign_a_model(job: Mapping[str, Any], probes: Sequence[Any], probe_hash: str, version: str) -> dict[str, Any]:
+    def sign_a_model(
+        job: Mapping[str, Any], probes: Sequence[Any], probe_hash: str, version: str
+    ) -> Iterator[dict[str, Any]]:
         import os
         import socket
 
@@ -45,8 +48,10 @@ def task(cores: int, gpus: float) -> Callable[..., dict[str, Any]]:
             from zest_jax.many.worker import sign_one
         except ImportError as error:
             text = f"cannot load zest_jax ({error}); install zest_jax {version} on every machine"
-            return {"where": socket.gethostname(), "setup": text}
-        return sign_one(job, probes, probe_hash, version)
+            yield {"where": socket.gethostname(), "setup": text}
+            return
+        yield {"began": socket.gethostname()}
+        yield sign_one(job, probes, probe_hash, version)
 
     # Without what checkers of types put around it, which cannot be sent.
     return inspect.unwrap(sign_a_model)
