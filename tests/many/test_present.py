@@ -182,3 +182,7 @@ def test_no_more_signatures_are_held_than_there_is_room_for(tmp_path, probes, re
         loaded.clear()
         assert len(sign_all(real, probes, tmp_path / "s").present) == 3
         assert loaded == expected
+    said = []
+    monkeypatch.setattr("zest_jax.many.present.READ", 2)
+    sign_all(real, probes, tmp_path / "s", say=said.append)
+    assert said == [f"comparing 3 models with their signatures in {tmp_path / 's'}"]

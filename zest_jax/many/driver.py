@@ -118,7 +118,7 @@ def sign_all(
     additions = Additions(os.fspath(store), metadata)
     if additions.store is not None:
         _check_that_they_fit(jobs, probes, additions.store)
-    left, present, failed, known = sort_out(jobs, additions.store)
+    left, present, failed, known = sort_out(jobs, additions.store, say)
     done: list[Done] = []
     n_signed = 0
 

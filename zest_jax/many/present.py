@@ -8,7 +8,7 @@ import numpy as np
 
 from zest_jax.blackbox.files import is_reference
 from zest_jax.blackbox.recognise import is_checkpoint_folder
-from zest_jax.many.job import Failed, Job
+from zest_jax.many.job import Failed, Job, Say
 from zest_jax.many.models import identity_of
 from zest_jax.screening.store import Store
 from zest_jax.signature import Signature
@@ -36,13 +36,16 @@ class Sorted(NamedTuple):
     r2: dict[str, float]
 
 
-def sort_out(jobs: Sequence[Job], store: Store | None) -> Sorted:
+def sort_out(jobs: Sequence[Job], store: Store | None, say: Say = lambda text: None) -> Sorted:
     """See which models are to be signed, which are in the store, and which are in each other's way."""
     if store is None:
         return Sorted(list(jobs), [], [], {})
     there = {entry.name: entry for entry in store.entries()}
     found = Sorted([job for job in jobs if job.name not in there], [], [], {})
     known = [job for job in jobs if job.name in there]
+    if len(known) > READ:
+        # All their files are read.
+        say(f"comparing {len(known):,} models with their signatures in {store.uri}")
     for part in _in_parts(known, {job.name: 4 * store.header.features * there[job.name].classes for job in known}):
         for job, signature in zip(part, store.load([job.name for job in part]), strict=True):
             if error := in_the_way(job, signature, store.uri):
