@@ -143,6 +143,8 @@ def test_wrong_use(zest, session, here, models, tiny):
         (["https://host/model"], 2, "is asked over the network"),
         ([model, "--cpus", "2"], 2, "--cpus goes with --ray; without it models are signed here"),
         ([model, "--in-flight", "2"], 2, "--in-flight goes with --ray"),
+        ([model, "--timeout", "60"], 2, "--timeout goes with --ray, whose processes can be ended"),
+        ([model, "--ray", "--timeout", "0"], 2, "`--timeout` is 0.0; give the seconds that a model may take, above 0"),
         ([model, "--ray", "--cpus", "0"], 2, "`--cpus` is 0.0; give the CPUs of one model, above 0"),
         (["--ray", model], 2, "names an address, not a model; write the models before --ray"),
         ([model, "--ray", "nonsense"], 2, "'nonsense' is no address of a Ray cluster; give HOST:PORT of its head"),

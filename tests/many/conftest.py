@@ -1,10 +1,13 @@
 """Probes and models for signing many, and a Ray cluster of several nodes on this machine."""
 
+import io
 import logging
 import os
 import shutil
 import tempfile
+import zipfile
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -39,6 +42,22 @@ def module(tmp_path) -> Callable[[str, str], Callable[[str], Job]]:
         name = f"{name}_{tmp_path.name.replace('-', '_')}"
         (tmp_path / f"{name}.py").write_text(code, encoding="utf-8")
         return lambda function: Job(name=function, model=f"{name}:{function}", folder=str(tmp_path))
+
+    return write
+
+
+@pytest.fixture(scope="session")
+def zip_of_the_future() -> Callable[[Path], Path]:
+    """Write a PyTorch file whose directory asks for version 9.9 of ZIP, for which `zipfile` raises NotImplementedError."""
+
+    def write(path: Path) -> Path:
+        content = io.BytesIO()
+        with zipfile.ZipFile(content, "w") as archive:
+            archive.writestr("m/data.pkl", b"")
+        changed = bytearray(content.getvalue())
+        changed[changed.index(b"PK\x01\x02") + 6] = 99
+        path.write_bytes(changed)
+        return path
 
     return write
 

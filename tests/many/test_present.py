@@ -2,6 +2,7 @@
 
 import dataclasses
 import shutil
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 
 import zest_jax as zj
 from zest_jax.many import Job, sign_all
+from zest_jax.many.models import identity_of
 from zest_jax.many.present import differences
 from zest_jax.screening import Store
 
@@ -119,3 +121,68 @@ def test_poor_fits_are_told_again(tmp_path, probes, real, monkeypatch):
     again = sign_all(real[:1], probes, tmp_path / "s")
     assert first.poor == pytest.approx(again.poor)
     assert tuple(again.poor) == again.present == (real[0].name,)
+
+
+def save(folder: Path, epoch: int) -> str:
+    """A checkpoint with weights of its own; returns its fingerprint."""
+    pytest.importorskip("orbax.checkpoint")
+    from zest_jax.models.registry import ModelConfig
+    from zest_jax.training import Checkpoint, CheckpointInfo, save_checkpoint
+
+    config = ModelConfig(name="resnet8", num_classes=10)
+    info = CheckpointInfo(
+        model=config, input_shape=(32, 32, 3), mean=(0.5, 0.5, 0.5), std=(0.25, 0.25, 0.25), epoch=epoch
+    )
+    return save_checkpoint(folder, Checkpoint(config.build(seed=epoch), info)).fingerprint
+
+
+def test_a_run_that_was_trained_on_is_not_taken_for_the_model_in_the_store(tmp_path, probes):
+    run = tmp_path / "run"
+    job = Job(name="m", model=str(run))
+    first = save(run, 1)
+    assert identity_of(str(run)) == identity_of(str(run / "checkpoints" / "1")) == first
+    (stored,) = sign_all([job], probes, tmp_path / "s").done
+    assert sign_all([job], probes, tmp_path / "s").present == ("m",)
+    second = save(run, 2)
+    assert identity_of(str(run)) == second
+    (failed,) = sign_all([job], probes, tmp_path / "s").failed
+    assert failed.conflict
+    assert (
+        f"holds the signature of other weights under the name m (fingerprint {first[:16]}, and {run} has"
+        in failed.error
+    )
+    # Nothing but its older checkpoint can be read, which is what the store has.
+    for file in (run / "checkpoints" / "2" / "model").rglob("*"):
+        if file.is_file():
+            file.write_bytes(b"")
+    assert sign_all([job], probes, tmp_path / "s").present == ("m",)
+    assert stored.name == "m"
+
+
+def test_a_checkpoint_of_other_weights_than_asked_for_is_refused(tmp_path, probes):
+    save(tmp_path / "run", 1)
+    job = Job(name="m", model=str(tmp_path / "run"), file_sha256="0" * 64)
+    (failed,) = sign_all([job], probes, tmp_path / "s").failed
+    assert "gave other weights here (SHA-256 " in failed.error
+    assert "its training goes on; give every machine the same checkpoints" in failed.error
+
+
+def test_no_more_signatures_are_held_than_there_is_room_for(tmp_path, probes, real, monkeypatch):
+    sign_all(real, probes, tmp_path / "s")
+    size = 4 * Store.open(tmp_path / "s").header.features * 10
+    loaded, load = [], Store.load
+
+    def noted(self, names):
+        loaded.append(len(names))
+        return load(self, names)
+
+    monkeypatch.setattr(Store, "load", noted)
+    for room, expected in ((2 * size, [2, 1]), (1, [1, 1, 1]), (100 * size, [3])):
+        monkeypatch.setattr("zest_jax.many.present.READ_BYTES", room)
+        loaded.clear()
+        assert len(sign_all(real, probes, tmp_path / "s").present) == 3
+        assert loaded == expected
+    said = []
+    monkeypatch.setattr("zest_jax.many.present.READ", 2)
+    sign_all(real, probes, tmp_path / "s", say=said.append)
+    assert said == [f"comparing 3 models with their signatures in {tmp_path / 's'}"]

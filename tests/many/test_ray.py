@@ -17,7 +17,9 @@ import pytest
 
 from zest_jax.errors import ClusterError, MissingExtraError
 from zest_jax.many import Failed, Job, PlainLoop, RayTasks, Signed, sign_all
+from zest_jax.many.job import attempt
 from zest_jax.many.ray_cluster import connected, places
+from zest_jax.many.ray_tasks import _Run, _Try
 from zest_jax.screening import Store, verify
 
 pytest.importorskip("lance")
@@ -109,6 +111,10 @@ def exits():
 def crashes():
     begun("crashes")
     ctypes.string_at(0)
+def terminated():
+    begun("terminated")
+    os.kill(os.getpid(), 15)
+    while True: pass
 def raises():
     begun("raises")
     def ask(x): raise RuntimeError("no such table")
@@ -122,27 +128,93 @@ def threads():
 
 def test_poisonous_models_are_skipped_and_told_of(ray, tmp_path, probes, real, module):
     make = module("failing", FAILING)
-    jobs = [make("exits"), make("raises"), *real, make("crashes"), make("constant"), make("threads")]
+    failing = ("exits", "terminated", "raises", "crashes", "constant")
+    jobs = [*map(make, failing), *real, make("threads")]
     said = []
     with pytest.warns(UserWarning, match="constant: .*:constant gave the same outputs whatever was masked"):
         found = sign_all(jobs, probes, tmp_path / "s", by=RayTasks(crashes=2), say=said.append)
     assert {failed.job.name: failed.tries for failed in found.failed} == {
-        "exits": 2, "raises": 1, "crashes": 2, "constant": 1
+        "exits": 2, "terminated": 2, "raises": 1, "crashes": 2, "constant": 1
     }  # fmt: skip
     errors = {failed.job.name: failed.error for failed in found.failed}
     assert (
         errors["exits"]
         == errors["crashes"]
+        == errors["terminated"]
         == ("its process died 2 times (a segmentation fault, no memory, or it ended itself); it is skipped")
     )
     assert "RuntimeError: no such table" in errors["raises"]
+    assert all(failed.where for failed in found.failed if failed.job.name != "exits")
     assert "says nothing about the model" in errors["constant"]
     assert "crashes: its process died; it is tried again at the end (1 of 2)" in said
     assert sorted(entry.name for entry in Store.open(tmp_path / "s").entries()) == sorted(
         [*(job.name for job in real), "threads"]
     )
     begun = next(tmp_path.glob("failing*.txt")).read_text().split()
-    assert sorted(begun) == ["111", "crashes", "crashes", "exits", "exits", "raises"]
+    assert sorted(begun) == ["111", *2 * ["crashes"], *2 * ["exits"], "raises", *2 * ["terminated"]]
+
+
+HANGING = """
+import ctypes, pathlib, time
+def begun(name):
+    with open(pathlib.Path(__file__).with_suffix(".txt"), "a") as file: file.write(name + "\\n")
+def sleeps():
+    begun("sleeps")
+    def ask(x): time.sleep(600)
+    return ask
+def holds():
+    begun("holds")
+    # Holding the lock of Python, so that no thread or handler of signals could end it.
+    ctypes.PyDLL(None).sleep(600)
+"""
+
+
+def test_models_that_hang_are_ended_and_the_others_signed(ray, tmp_path, probes, real, module):
+    make = module("hanging", HANGING)
+    found = sign_all([make("sleeps"), make("holds"), *real], probes, tmp_path / "s", by=RayTasks(timeout=15))
+    assert [(failed.job.name, failed.tries) for failed in found.failed] == [("sleeps", 1), ("holds", 1)]
+    for failed in found.failed:
+        assert failed.error == "it was not signed after 15 s, so its process was ended; it is skipped"
+        assert failed.where
+    assert sorted(done.name for done in found.done) == sorted(job.name for job in real)
+    assert sorted(next(tmp_path.glob("hanging*.txt")).read_text().split()) == ["holds", "sleeps"]
+
+
+def test_a_package_that_only_the_node_lacks_ends_the_run(ray, probes, real, tmp_path, monkeypatch):
+    (tmp_path / "only_here.py").write_text("def make(): return lambda x: x.mean((1, 2))\n")
+    (failed,) = filter(None, RayTasks().outcomes([Job(name="m", model="only_here:make")], probes, quietly))
+    assert isinstance(failed, Failed)
+    assert "there is no Python module 'only_here'" in failed.error
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(
+        ClusterError, match=r"the machine .* cannot import only_here, which is here \(there is no Python"
+    ):
+        list(RayTasks().outcomes([Job(name="m", model="only_here:make")], probes, quietly))
+
+
+SHARING = """
+import os, pathlib, time
+HERE = pathlib.Path(__file__).parent
+def make(name):
+    (HERE / f"{name}.txt").write_text(" ".join(os.environ.get(each, "-") for each in
+        ("CUDA_VISIBLE_DEVICES", "XLA_PYTHON_CLIENT_MEM_FRACTION")))
+    while len(list(HERE.glob("*.txt"))) < 2: time.sleep(0.02)
+    return lambda x: x.mean((1, 2)) ** (1 + len(name))
+def a(): return make("a")
+def bb(): return make("bb")
+"""
+
+
+def test_models_share_a_gpu_and_its_memory(ray, machines, tmp_path, probes, module):
+    """Each waits until the other has begun."""
+    make = module("sharing", SHARING)
+    node = machines.start(num_cpus=2, num_gpus=1)
+    try:
+        found = sign_all([make("a"), make("bb")], probes, tmp_path / "s", by=RayTasks(gpus=0.5))
+    finally:
+        machines.kill(node)
+    assert (len(found.done), found.failed) == (2, ())
+    assert [(tmp_path / f"{name}.txt").read_text() for name in ("a", "bb")] == ["0 0.375", "0 0.375"]
 
 
 def test_a_file_that_is_another_one_on_the_node_is_refused(ray, probes, real, monkeypatch):
@@ -165,12 +237,15 @@ def test_a_path_that_the_node_does_not_have_ends_the_run(ray, probes, real):
         os.close(own)
 
 
-def test_a_file_that_goes_before_its_turn_fails_alone(ray, probes, real, tmp_path):
+def test_files_that_go_or_cannot_be_read_fail_alone(ray, probes, real, tmp_path, zip_of_the_future):
     gone = dataclasses.replace(real[0], name="gone", model=str(tmp_path / "gone.onnx"))
-    found = list(filter(None, RayTasks().outcomes([gone, real[0]], probes, quietly)))
-    assert [(one.job.name, type(one).__name__) for one in found] == [("gone", "Failed"), (real[0].name, "Signed")]
-    assert isinstance(found[0], Failed)
-    assert "there is no file" in found[0].error
+    broken = Job(name="broken", model=str(zip_of_the_future(tmp_path / "broken.pt")))
+    found = list(filter(None, RayTasks().outcomes([gone, broken, real[0]], probes, quietly)))
+    kinds = [(one.job.name, type(one).__name__) for one in found]
+    assert kinds == [("gone", "Failed"), ("broken", "Failed"), (real[0].name, "Signed")]
+    for one, text in zip(found, ("there is no file", "zip file version 9.9"), strict=False):
+        assert isinstance(one, Failed)
+        assert text in one.error
 
 
 def test_another_version_of_this_package_ends_the_run(ray, probes, real, monkeypatch):
@@ -198,9 +273,27 @@ def test_numbers_out_of_range_are_refused():
         ({"gpus": -1}, "`gpus` is -1"),
         ({"in_flight": 0}, "`in_flight` is 0; give at least 1"),
         ({"crashes": 0}, "`crashes` is 0; give at least 1"),
+        ({"timeout": 0}, "`timeout` is 0; give the seconds that a model may take, above 0"),
     ):
         with pytest.raises(ValueError, match=message):
             RayTasks(**settings)
+
+
+def test_what_ends_the_run_loses_no_answer_that_is_there(probes, real, monkeypatch):
+    run, first, second = object.__new__(_Run), *(_Try(job) for job in real[:2])
+    signed = attempt(second.job, probes)
+    run.running = {"first": first, "second": second}
+
+    def outcome(stream, one):
+        if one is first:
+            raise ClusterError("no such file there")
+        return signed
+
+    monkeypatch.setattr(run, "_outcome", outcome)
+    told = run._outcomes_of(["first", "second"])
+    assert next(told) is signed
+    with pytest.raises(ClusterError, match="no such file there"):
+        next(told)
 
 
 # Models that write down where they are asked, and, all but the first, wait for leave to answer.

@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -10,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from zest_jax.many import RayTasks
-from zest_jax.many.ray_cluster import native_log_kept_back, own_folder, remove_left_behind
+from zest_jax.many.ray_cluster import _machine, native_log_kept_back, own_folder, remove_left_behind
 
 
 @pytest.mark.parametrize(
@@ -35,7 +36,7 @@ def test_a_folder_of_ones_own_is_closed_to_others_and_named_after_the_process(tm
         assert folder.stat().st_mode & 0o777 == 0o700
         assert re.fullmatch(rf"/tmp/zest-ray-{os.getpid()}-\w+", str(folder))
     finally:
-        folder.rmdir()
+        shutil.rmtree(folder)
 
 
 @pytest.mark.skipif(os.name == "nt", reason="not done on Windows")
@@ -45,6 +46,12 @@ def test_folders_of_dead_processes_go_and_others_stay(tmp_path):
     names = [f"zest-ray-{ended.pid}-abcdefgh", f"zest-ray-{os.getpid()}-abcdefgh", "zest-ray-x", "other"]
     for name in names:
         (tmp_path / name / "r").mkdir(parents=True)
+        (tmp_path / name / "owner").write_text(_machine())
+    # Of another machine, where this process may well run, on a folder that both share; and one that was just made.
+    names += [f"zest-ray-{ended.pid}-elsewhere", f"zest-ray-{ended.pid}-justmade"]
+    for name in names[-2:]:
+        (tmp_path / name / "r").mkdir(parents=True)
+    (tmp_path / names[-2] / "owner").write_text("another machine")
     (tmp_path / f"zest-ray-{ended.pid}-linked").symlink_to(tmp_path / "other")
     remove_left_behind(str(tmp_path))
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted([*names[1:], f"zest-ray-{ended.pid}-linked"])
@@ -56,6 +63,7 @@ def test_folders_of_other_users_stay(tmp_path, monkeypatch):
     monkeypatch.setattr("zest_jax.many.ray_cluster._runs", lambda process: False)
     monkeypatch.setattr(os, "getuid", lambda: (tmp_path.stat().st_uid or 0) + 1)
     (tmp_path / "zest-ray-1-abcdefgh").mkdir()
+    (tmp_path / "zest-ray-1-abcdefgh" / "owner").write_text(_machine())
     remove_left_behind(str(tmp_path))
     assert (tmp_path / "zest-ray-1-abcdefgh").is_dir()
 

@@ -3,7 +3,12 @@
 import dataclasses
 import itertools
 import os
+import pickle  # noqa: TID251  made here, to be refused
+import shutil
+import subprocess
+import sys
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,6 +27,8 @@ def raises():
     def ask(x): raise RuntimeError("no such table")
     return ask
 def leaves(): sys.exit(3)
+class PanicException(BaseException): pass
+def panics(): raise PanicException("index out of bounds")
 def constant(): return lambda x: x.mean((1, 2)) * 0 + 1
 def random():
     import numpy as np
@@ -54,6 +61,7 @@ def test_models_that_fail_are_told_of_and_left_out(tmp_path, probes, real, modul
     failing = {
         "raises": (make("raises"), "RuntimeError: no such table"),
         "leaves": (make("leaves"), "the model's code ended the program (SystemExit: 3)"),
+        "panics": (make("panics"), "PanicException: index out of bounds"),
         "constant": (make("constant"), "the signature of constant says nothing about the model"),
         "random": (make("random"), "is not deterministic: asked the same 64 inputs twice"),
         "cut": (Job(name="cut", model=str(tmp_path / "cut.onnx")), "is a truncated ONNX model"),
@@ -65,7 +73,7 @@ def test_models_that_fail_are_told_of_and_left_out(tmp_path, probes, real, modul
     }
     jobs = [job for job, _ in failing.values()]
     with pytest.warns(UserWarning, match="constant gave the same outputs whatever was masked"):
-        found = sign_all([*jobs[:3], *real, *jobs[3:]], probes, tmp_path / "s")
+        found = sign_all([*jobs[:4], *real, *jobs[4:]], probes, tmp_path / "s")
     assert [failed.job.name for failed in found.failed] == list(failing)
     for failed in found.failed:
         assert failing[failed.job.name][1] in failed.error
@@ -189,8 +197,69 @@ def test_another_writer_that_takes_a_name_keeps_no_other_model_out(tmp_path, pro
     found = sign_all(real, probes, tmp_path / "s", by=Prepared([*ready, another_writer]))
     (failed,) = found.failed
     assert (failed.job.name, failed.conflict) == (real[1].name, True)
-    assert "holds another signature under the name" in failed.error
+    assert "holds the signature of another file under the name" in failed.error
     assert sorted(names_in(tmp_path / "s")) == sorted(job.name for job in real)
+
+
+def test_another_process_that_signed_the_same_model_is_no_failure(tmp_path, probes, real):
+    ready = signed(probes, real)
+    # As two machines compute it: within rounding.
+    weights = ready[1].signature.weights * np.float32(1 + 1e-6)
+    theirs = dataclasses.replace(ready[1].signature, weights=weights)
+
+    def another_process():
+        Store.open(tmp_path / "s").add([theirs])
+
+    found = sign_all(real, probes, tmp_path / "s", by=Prepared([*ready, another_process]))
+    assert (found.failed, found.present) == ((), (real[1].name,))
+    assert [done.name for done in found.done] == [real[0].name, real[2].name]
+    assert sorted(names_in(tmp_path / "s")) == sorted(job.name for job in real)
+    np.testing.assert_array_equal(Store.open(tmp_path / "s").load([real[1].name])[0].weights, weights)
+
+
+def test_what_lies_beside_models_is_not_imported(tmp_path, probes, golden):
+    """A library is looked for where Python finds it, and not in the folder that strangers' models lie in."""
+    probes.save(tmp_path / "probes.npz")
+    shutil.copy(golden.models["victim"], tmp_path / "victim.onnx")
+    (tmp_path / "onnxruntime.py").write_text("open('imported', 'w').close()\nraise ImportError('not this one')\n")
+    program = "import sys; from zest_jax.cli.main import main; sys.exit(main())"
+    command = ["sign-all", "victim.onnx", "--probes", "probes.npz", "--store", "s"]
+    # -P: as the console script, which has no current folder on its path.
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", program, *command],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(Path(zj.__file__).parents[1])},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert not (tmp_path / "imported").exists()
+    assert done.returncode == 0, done.stderr
+    assert names_in(tmp_path / "s") == ["victim"]
+
+
+class Touching:
+    """Pickled, it makes a file where it is opened."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self):
+        return open, (str(self.path), "w")
+
+
+def test_pickles_are_not_opened(tmp_path, probes):
+    (tmp_path / "m.pt").write_bytes(pickle.dumps(Touching(tmp_path / "opened")))
+    (failed,) = sign_all([Job(name="m", model=str(tmp_path / "m.pt"))], probes, tmp_path / "s").failed
+    assert "trust" in failed.error
+    assert not (tmp_path / "opened").exists()
+
+
+def test_a_file_that_nobody_can_read_does_not_end_the_run(tmp_path, probes, real, zip_of_the_future):
+    sign_all([dataclasses.replace(real[0], name="m")], probes, tmp_path / "s")
+    broken = zip_of_the_future(tmp_path / "m.pt")
+    found = sign_all([dataclasses.replace(real[0], name="m", model=str(broken)), real[1]], probes, tmp_path / "s")
+    assert (found.present, [done.name for done in found.done], found.failed) == (("m",), [real[1].name], ())
 
 
 def test_finished_models_wait_for_each_other_a_moment_only(tmp_path, probes, real, monkeypatch):

@@ -73,6 +73,11 @@ class SignAll(Common):
     tries: Annotated[int | None, arg(metavar="N", help_behavior_hint="(with --ray; default: 3)")] = None
     """How often a model whose process dies is begun before it is skipped."""
 
+    timeout: Annotated[
+        float | None, arg(metavar="SECONDS", help_behavior_hint="(with --ray; default: models are waited for)")
+    ] = None
+    """How long a model may take; then its process is ended and it is skipped."""
+
     json: Annotated[bool, OFF] = False
     """Print JSON: what became of each model."""
 
@@ -111,9 +116,14 @@ class SignAll(Common):
         from zest_jax.errors import missing_extra
         from zest_jax.many import PlainLoop, RayTasks
 
-        given = {name: getattr(self, name) for name in ("cpus", "gpus", "in_flight", "tries")}
+        given = {name: getattr(self, name) for name in ("cpus", "gpus", "in_flight", "tries", "timeout")}
         given = {name: value for name, value in given.items() if value is not None}
         if self.ray is None:
+            if "timeout" in given:
+                raise UsageError(
+                    "--timeout goes with --ray, whose processes can be ended; without it models are signed here, and one that "
+                    "hangs ends with the command (Ctrl-C stores what is finished)"
+                )
             if given:
                 raise UsageError(
                     f"--{next(iter(given)).replace('_', '-')} goes with --ray; without it models are signed here"

@@ -1,9 +1,11 @@
 """Add signatures to a store in small groups; one that is refused does not keep the others out."""
 
 import time
+from typing import NamedTuple
 
 from zest_jax.errors import DegenerateSignatureError, FileFormatError, ProbeMismatchError, StoreError, ZestError
 from zest_jax.many.job import Failed, Signed
+from zest_jax.many.present import in_the_way
 from zest_jax.screening.entries import Metadata
 from zest_jax.screening.lance_files import check_room
 from zest_jax.screening.opening import open_or_create
@@ -14,6 +16,20 @@ from zest_jax.screening.store import Store
 EVERY = 3.0
 # Signatures, or bytes of them, that do not wait.
 GROUP, GROUP_BYTES = 64, 64 * 2**20
+
+
+class Added(NamedTuple):
+    """What became of a group of signatures.
+
+    Attributes:
+        added: those that are new in the store.
+        present: those of models that another writer has added meanwhile, signed from the same file with the same options.
+        refused: those that are not in the store.
+    """
+
+    added: list[Signed]
+    present: list[Signed]
+    refused: list[Failed]
 
 
 class Additions:
@@ -41,8 +57,8 @@ class Additions:
         """Keep a signature until it is due."""
         self._waiting.append(signed)
 
-    def add_what_is_due(self, *, now: bool = False) -> tuple[list[Signed], list[Failed]]:
-        """Add what has waited long enough, or with `now` all; returns what was added, and what the store refused.
+    def add_what_is_due(self, *, now: bool = False) -> Added:
+        """Add what has waited long enough, or with `now` all.
 
         Raises:
             StoreError: the store cannot be written; nothing of this group is in it, and the next call tries again.
@@ -50,19 +66,19 @@ class Additions:
         size = sum(signed.signature.weights.nbytes for signed in self._waiting)
         due = now or time.monotonic() - self._last >= EVERY or len(self._waiting) >= GROUP or size >= GROUP_BYTES
         if not self._waiting or not due:
-            return [], []
+            return Added([], [], [])
         good, refused = [], []
         for signed in self._waiting:
             error = self._refusal(signed)
             if error is None:
                 good.append(signed)
             else:
-                refused.append(_refused(signed, error))
-        good, clashing = self._added(good)
+                refused.append(Failed(signed.job, str(error), signed.where, signed.tries))
+        found = self._added(good)
         self._waiting = []
         self._last = time.monotonic()
-        self.n_added += len(good)
-        return good, refused + clashing
+        self.n_added += len(found.added)
+        return found._replace(refused=refused + found.refused)
 
     def _refusal(self, signed: Signed) -> ZestError | None:
         """Why the store cannot take a signature, or None; makes the store where there is none."""
@@ -77,26 +93,25 @@ class Additions:
             self.store, _ = open_or_create(self.uri, [signed.signature])
         return None
 
-    def _added(self, group: list[Signed]) -> tuple[list[Signed], list[Failed]]:
-        """Add a group; where another writer took one of the names meanwhile, one by one."""
+    def _added(self, group: list[Signed]) -> Added:
+        """Add a group; where another writer took some of the names meanwhile, the others."""
         if not group:
-            return [], []
+            return Added([], [], [])
         assert self.store is not None
         try:
             self.store.add([signed.signature for signed in group], metadata=self.metadata)
-            return group, []
-        except StoreError as error:
-            taken = {entry.name for entry in self.store.latest().entries()}
-            if not any(signed.job.name in taken for signed in group):
+            return Added(group, [], [])
+        except StoreError:
+            store = self.store.latest()
+            there = {entry.name for entry in store.entries()}
+            if not any(signed.job.name in there for signed in group):
                 raise
-            if len(group) == 1:
-                return [], [_refused(group[0], error)._replace(conflict=True)]
-        added, refused = [], []
+        found = self._added([signed for signed in group if signed.job.name not in there])
         for signed in group:
-            one, other = self._added([signed])
-            added, refused = added + one, refused + other
-        return added, refused
-
-
-def _refused(signed: Signed, error: ZestError) -> Failed:
-    return Failed(signed.job, str(error), signed.where, signed.tries)
+            if signed.job.name in there:
+                (stored,) = store.load([signed.job.name])
+                if error := in_the_way(signed.job, stored, self.uri):
+                    found.refused.append(Failed(signed.job, error, signed.where, signed.tries, conflict=True))
+                else:
+                    found.present.append(signed)
+        return found

@@ -53,7 +53,7 @@ class SignedAll(NamedTuple):
 
     Attributes:
         done: models that were signed and added, in the order of their addition.
-        present: names of those that were in the store already.
+        present: names of those that were in the store already, or that another process added meanwhile.
         failed: those that are not in the store, each with why.
         seconds: that all of it took.
         version: of the store afterwards, or None where there is none.
@@ -127,14 +127,15 @@ def sign_all(
     additions = Additions(os.fspath(store), metadata)
     if additions.store is not None:
         _check_that_they_fit(jobs, probes, additions.store)
-    left, present, failed, known = sort_out(jobs, additions.store)
+    left, present, failed, known = sort_out(jobs, additions.store, say)
     done: list[Done] = []
     n_signed = 0
 
     def add(*, now: bool = False) -> None:
-        added, refused = additions.add_what_is_due(now=now)
-        done.extend(map(_noted, added))
-        failed.extend(refused)
+        found = additions.add_what_is_due(now=now)
+        done.extend(map(_noted, found.added))
+        present.extend(signed.job.name for signed in found.present)
+        failed.extend(found.refused)
 
     def speed(rate: float) -> str:
         rates = f"{60 * rate:,.1f} models/min, {rate * probes.n_queries:,.0f} queries/s, " if rate else ""
@@ -164,6 +165,7 @@ def sign_all(
     order = {name: i for i, name in enumerate(names)}
     failed.sort(key=lambda each: order[each.job.name])
     version = None if additions.store is None else additions.store.version
+    present.sort(key=order.__getitem__)
     known |= {each.name: each.r2 for each in done}
     poor = {name: known[name] for name in names if name in known and known[name] < POOR_R2}
     return SignedAll(tuple(done), tuple(present), tuple(failed), time.monotonic() - began, version, poor)

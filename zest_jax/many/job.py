@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple, Protocol
 
 from zest_jax.blackbox.files import is_reference
+from zest_jax.blackbox.recognise import is_checkpoint_folder
 from zest_jax.errors import FileFormatError, ZestError
 from zest_jax.probes.probe_set import ProbeSet
 from zest_jax.signature import Signature
@@ -23,8 +24,9 @@ class Job:
         model: absolute path of its file or folder, or `package.module:function`.
         load: further arguments of `load_model`, such as `mean` and `std`.
         sign: further arguments of `sign`, such as `ridge`.
-        folder: where modules that `model` or `factory` names are looked for as well, or None.
-        file_sha256: what its file must have, or None.
+        folder: where modules that `model` or `factory` names are looked for as well, or None; nothing is imported from there for
+            a model that names none.
+        file_sha256: what its file must have, or the fingerprint of its checkpoint; or None.
 
     >>> Job(name="victim", model="tests/golden/models/victim.onnx", load={"mean": (0.49, 0.48, 0.45)}).name
     'victim'
@@ -76,6 +78,7 @@ class Failed(NamedTuple):
         tries: how often it was begun.
         trace: where in the code, or "".
         conflict: whether the store holds something else under its name, so that it is of no use to sign it again.
+        absent: the package or module that is not installed, where that was why.
 
     >>> from zest_jax.many import PlainLoop
     >>> failed = next(PlainLoop().outcomes([Job(name="none", model="none.onnx")], None, print))
@@ -89,6 +92,7 @@ class Failed(NamedTuple):
     tries: int = 1
     trace: str = ""
     conflict: bool = False
+    absent: str | None = None
 
 
 Outcome = Signed | Failed
@@ -130,15 +134,22 @@ def sign_here(job: Job, probes: ProbeSet) -> Signature:
     from zest_jax.blackbox import load_model
     from zest_jax.signing import sign
 
-    with _importable_from(job.folder):
+    # What lies in a folder of strangers' models may be called as a library that is about to be imported.
+    names_code = is_reference(job.model) or isinstance(job.load.get("factory"), str)
+    with _importable_from(job.folder if names_code else None):
         # A Python reference may give a black box, which has its label already.
         label = {} if is_reference(job.model) else {"label": job.name}
         box = load_model(job.model, **{**job.load, **label})
         found = box.settings.get("file_sha256")
         if job.file_sha256 is not None and found not in (None, job.file_sha256):
+            where = f"here (SHA-256 {found[:16]}) than where it was asked for ({job.file_sha256[:16]})"
+            if is_checkpoint_folder(job.model):
+                raise FileFormatError(
+                    f"{job.model} gave other weights {where}: a checkpoint is missing or damaged in one of the copies, or its "
+                    "training goes on; give every machine the same checkpoints under that path"
+                )
             raise FileFormatError(
-                f"{job.model} is another file here (SHA-256 {found[:16]}) than where it was asked for "
-                f"({job.file_sha256[:16]}); give every machine the same file under that path"
+                f"{job.model} is another file {where}; give every machine the same file under that path"
             )
         signature = sign(box, probes, progress=False, **job.sign)
     return dataclasses.replace(signature, label=job.name)
@@ -149,8 +160,27 @@ def attempt(job: Job, probes: ProbeSet) -> Outcome:
     began = time.perf_counter()
     try:
         return Signed(job, sign_here(job, probes), time.perf_counter() - began)
-    except (Exception, SystemExit) as error:
-        return Failed(job, in_words(error), trace=traceback.format_exc())
+    except (KeyboardInterrupt, GeneratorExit):
+        raise
+    except BaseException as error:  # panics of libraries in Rust are no Exceptions
+        return Failed(job, in_words(error), trace=traceback.format_exc(), absent=absent_module(error))
+
+
+def absent_module(error: BaseException | None) -> str | None:
+    """Name of the package or module that is not installed, if an error, or what it was raised from, is about one.
+
+    >>> try:
+    ...     import no_such_module.at_all
+    ... except ImportError as error:
+    ...     print(absent_module(error))
+    no_such_module
+    """
+    while error is not None:
+        # What a package that is there lacks is no matter of the machine: `from numpy import nonsense`.
+        if isinstance(error, ModuleNotFoundError) and error.name and "." not in error.name:
+            return error.name
+        error = error.__cause__
+    return None
 
 
 def in_words(error: BaseException) -> str:

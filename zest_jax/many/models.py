@@ -1,5 +1,6 @@
 """Which models are meant by files, folders and Python references, and what each is called."""
 
+import json
 import os
 import warnings
 from collections.abc import Iterator, Sequence
@@ -68,9 +69,13 @@ def find_models(given: Sequence[str | os.PathLike[str]], *, names: Naming = "fil
             sources.add(source)
             check_text("name", name)
             if (other := found.get(name)) is not None:
-                raise ValueError(
-                    f"{other.source} and {source} would both be called {name!r}; in a store names are unique: "
+                way_out = (
                     "`names='path'` calls models after their paths"
+                    if names == "file"
+                    else "rename one, or leave it out"
+                )
+                raise ValueError(
+                    f"{other.source} and {source} would both be called {name!r}; in a store names are unique: {way_out}"
                 )
             found[name] = Model(name, source)
     return list(found.values())
@@ -79,16 +84,34 @@ def find_models(given: Sequence[str | os.PathLike[str]], *, names: Naming = "fil
 def identity_of(source: str) -> str | None:
     """SHA-256 of a model's file, as its signature will tell (`settings["model"]["file_sha256"]`).
 
-    None where that cannot be told by reading a file: of Python references and checkpoints.
+    Of checkpoints it is the fingerprint that is noted in the newest, whose weights are not read; None where nothing tells, as
+    of Python references.
 
     Raises:
         FileNotFoundError: there is no such file.
         FileFormatError: it is no model file, or an ONNX model without its external data.
     """
-    if is_reference(source) or is_checkpoint_folder(source):
+    if is_reference(source):
         return None
+    if is_checkpoint_folder(source):
+        return _noted_fingerprint(Path(source))
     more = external_files(source).values() if recognise(source) is FileKind.ONNX else ()
     return file_identity(source, *more)
+
+
+def _noted_fingerprint(path: Path) -> str | None:
+    """Fingerprint of the newest checkpoint of a run, or of one checkpoint, as its JSON has it."""
+    if (path / "checkpoints").is_dir():
+        epochs = [child for child in (path / "checkpoints").iterdir() if child.name.isdigit()]
+        if not epochs:
+            return None
+        path = max(epochs, key=lambda child: int(child.name))
+    try:
+        found = json.loads((path / "info" / "metadata").read_text(encoding="utf-8"))["fingerprint"]
+    except (OSError, ValueError, KeyError, TypeError):
+        # Damaged: who opens it takes the one before.
+        return None
+    return found if isinstance(found, str) else None
 
 
 def _models_of(given: str, names: Naming) -> Iterator[tuple[str, str]]:

@@ -1,19 +1,20 @@
 """Models that a store holds already: whether each was signed from the same file, and with the same options."""
 
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from zest_jax.blackbox.files import is_reference
-from zest_jax.errors import ZestError
-from zest_jax.many.job import Failed, Job
+from zest_jax.blackbox.recognise import is_checkpoint_folder
+from zest_jax.many.job import Failed, Job, Say
 from zest_jax.many.models import identity_of
 from zest_jax.screening.store import Store
 from zest_jax.signature import Signature
 
-# Signatures read at a time, to see of what they are.
-READ = 64
+# Signatures, and bytes of their weights, that are read at a time, to see of what they are.
+READ, READ_BYTES = 64, 64 * 2**20
 # Options that hold numbers, one or several.
 _NUMBERS = ("mean", "std", "value_range")
 _OPTIONS = (*_NUMBERS, "layout", "rate", "output", "returns")
@@ -35,16 +36,19 @@ class Sorted(NamedTuple):
     r2: dict[str, float]
 
 
-def sort_out(jobs: Sequence[Job], store: Store | None) -> Sorted:
+def sort_out(jobs: Sequence[Job], store: Store | None, say: Say = lambda text: None) -> Sorted:
     """See which models are to be signed, which are in the store, and which are in each other's way."""
-    there = {} if store is None else {entry.name: entry for entry in store.entries()}
+    if store is None:
+        return Sorted(list(jobs), [], [], {})
+    there = {entry.name: entry for entry in store.entries()}
     found = Sorted([job for job in jobs if job.name not in there], [], [], {})
     known = [job for job in jobs if job.name in there]
-    for start in range(0, len(known) if store is not None else 0, READ):
-        part = known[start : start + READ]
-        assert store is not None
+    if len(known) > READ:
+        # All their files are read.
+        say(f"comparing {len(known):,} models with their signatures in {store.uri}")
+    for part in _in_parts(known, {job.name: 4 * store.header.features * there[job.name].classes for job in known}):
         for job, signature in zip(part, store.load([job.name for job in part]), strict=True):
-            if error := _other_file(job, signature, store.uri) or _other_options(job, signature, store.uri):
+            if error := in_the_way(job, signature, store.uri):
                 found.failed.append(Failed(job, error, tries=0, conflict=True))
                 continue
             found.present.append(job.name)
@@ -53,19 +57,53 @@ def sort_out(jobs: Sequence[Job], store: Store | None) -> Sorted:
     return found
 
 
+def _in_parts(jobs: Sequence[Job], sizes: Mapping[str, int]) -> Iterator[list[Job]]:
+    """Jobs in groups whose signatures, of the sizes given in bytes by name, can be held at the same time."""
+    part, size = [], 0
+    for job in jobs:
+        if part and (len(part) == READ or size + sizes[job.name] > READ_BYTES):
+            yield part
+            part, size = [], 0
+        part.append(job)
+        size += sizes[job.name]
+    if part:
+        yield part
+
+
+def in_the_way(job: Job, signature: Signature, uri: str) -> str:
+    """What a store holds under the name of a model, where it is something else than its signature; else ""."""
+    return _other_file(job, signature, uri) or _other_options(job, signature, uri)
+
+
 def _other_file(job: Job, signature: Signature, uri: str) -> str:
     stored = signature.settings.get("model", {}).get("file_sha256")
     try:
         given = identity_of(job.model)
-    except (OSError, ZestError):
-        # The file has gone since: what was signed is in the store.
+        if given != stored and is_checkpoint_folder(job.model):
+            given = _fingerprint_as_loaded(job.model)
+    except Exception:
+        # The file has gone or was damaged since: what was signed is in the store.
         given = None
     if stored is None or given is None or stored == given:
         return ""
+    if is_checkpoint_folder(job.model):
+        return (
+            f"{uri} holds the signature of other weights under the name {job.name} (fingerprint {stored[:16]}, and "
+            f"{job.model} has {given[:16]} now); give the new model another name, or remove the old one first"
+        )
     return (
         f"{uri} holds the signature of another file under the name {job.name} (SHA-256 {stored[:16]}, and {job.model} has "
         f"{given[:16]}); give the new model another name, or remove the old one first"
     )
+
+
+def _fingerprint_as_loaded(folder: str) -> str:
+    """Fingerprint of the checkpoint that is taken, which is an older one where the newest is damaged."""
+    from zest_jax.training.checkpoints import load_checkpoint
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return load_checkpoint(folder).fingerprint
 
 
 def _other_options(job: Job, signature: Signature, uri: str) -> str:

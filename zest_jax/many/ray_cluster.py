@@ -28,6 +28,8 @@ JOINING = 20
 ROOM = 256 * 2**20
 # What Ray adds to the path of its folder for its longest socket, and what systems allow for all of it.
 _SOCKET, _LONGEST = 70, 103
+# In the folder of a Ray of our own, the file that tells where its process runs.
+_OWNER = "owner"
 _OWN_FOLDER = re.compile(r"zest-ray-(\d+)-\w+")
 # A line of the log of Ray's C++ code: it names the source.
 _NATIVE = re.compile(rb"\w\.(cc|h):\d+[:\]]")
@@ -267,19 +269,29 @@ def own_folder() -> str:
     if len(f"{root}/zest-ray-1234567-12345678/r") + _SOCKET > _LONGEST and os.path.isdir("/tmp"):
         root = "/tmp"
     remove_left_behind(root)
-    return tempfile.mkdtemp(prefix=f"zest-ray-{os.getpid()}-", dir=root)
+    folder = tempfile.mkdtemp(prefix=f"zest-ray-{os.getpid()}-", dir=root)
+    Path(folder, _OWNER).write_text(_machine(), encoding="utf-8")
+    return folder
 
 
 def remove_left_behind(root: str) -> None:
-    """Remove the folders in which processes of this user, which have ended, kept a Ray of their own."""
+    """Remove the folders in which processes of this user on this machine, which have ended, kept a Ray of their own."""
     if os.name == "nt":
         # Where asking for a process by a signal would end it.
         return
     for path in Path(root).glob("zest-ray-*"):
         match = _OWN_FOLDER.fullmatch(path.name)
         with contextlib.suppress(OSError):
-            if match and path.lstat().st_uid == os.getuid() and not path.is_symlink() and not _runs(int(match[1])):
+            if not match or path.is_symlink() or path.lstat().st_uid != os.getuid():
+                continue
+            if (path / _OWNER).read_text(encoding="utf-8") == _machine() and not _runs(int(match[1])):
                 shutil.rmtree(path, ignore_errors=True)
+
+
+def _machine() -> str:
+    """Where the numbers of processes are those that this process sees: machines and containers may share a folder."""
+    spaces = Path("/proc/self/ns/pid")
+    return f"{socket.gethostname()} {os.readlink(spaces) if spaces.is_symlink() else ''}"
 
 
 def _runs(process: int) -> bool:
