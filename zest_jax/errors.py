@@ -1,6 +1,6 @@
 """What can go wrong, by kind, so that callers can tell a bad file from a bad model.
 
-Wrong arguments are plain `ValueError`s; everything here derives from `ZestError`.
+Wrong arguments are plain `ValueError`s; every error here derives from `ZestError`, every warning from `UserWarning`.
 """
 
 
@@ -54,6 +54,14 @@ class NonFiniteLossError(ZestError):
 
 class MissingExtraError(ZestError, ImportError):
     """An optional dependency is not installed; the message names the extra that brings it."""
+
+
+class PoorFitWarning(UserWarning):
+    """Linear explanations hardly fit a model, so that distances to it say little."""
+
+
+class ConstantOutputsWarning(PoorFitWarning):
+    """A model gave the same outputs whatever was masked, so that no distance to it is defined."""
 
 
 def missing_extra(what: str, extra: str) -> MissingExtraError:
