@@ -166,6 +166,9 @@ def test_signature_over_texts_or_sounds_is_described_and_drawn(zest, others, her
     for part in expected:
         assert words.count(part) == 2
     assert "super-pixel" not in words
+    for setting in ("NHWC", "value_range", "model.mean", "channels_last"):
+        assert setting not in words
+    assert "model.adapter" in words
     with Image.open("two.png") as picture:
         assert picture.size[0] == 1232
 
