@@ -8,7 +8,11 @@ class ZestError(Exception):
     """Base of the errors that this package raises about files, models and signatures."""
 
 
-class ProbeMismatchError(ZestError):
+class WrongUseError(ZestError):
+    """What was asked for cannot be, however often it is tried; the command line ends with exit code 2."""
+
+
+class ProbeMismatchError(WrongUseError):
     """Two things that must come from the same probe set do not."""
 
 
@@ -32,11 +36,19 @@ class FileFormatError(ZestError):
     """A file is truncated, damaged, or not of the format it was opened as."""
 
 
+class WrongFileError(WrongUseError, FileFormatError):
+    """A file or folder is sound, but of another kind than what is needed, or has not what is asked of it."""
+
+
 class StoreError(ZestError):
     """A store of signatures cannot be read or changed: another format, damaged, no room, or other content under a name."""
 
 
-class NotAStoreError(StoreError):
+class NotInStoreError(WrongUseError, StoreError):
+    """A store has no such version, or no models, or too few, of those that are meant."""
+
+
+class NotAStoreError(WrongUseError, StoreError):
     """Where a store of signatures was to be is something else."""
 
 

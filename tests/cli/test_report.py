@@ -234,15 +234,15 @@ def test_wrong_use(undrawn, zest, session, store, models, here, tiny):
         ([models["victim"], "--store", store, *to], 2, "is a model, not a signature; sign it first"),
         ([sig, "--store", store, "--unrelated", "n" * 461, *to], 2, f"no model named {'n' * 60}... in version"),
         ([sig, "--models", sig, "--unrelated", "n" * 461, *to], 2, f"{'n' * 60}... cannot be a file"),
-        (["foreign.sig", "--store", store, *to], 1, "a store has one probe set"),
-        (["foreign.sig", "--models", sig, *to], 1, "signatures from different probe sets cannot be compared"),
-        ([sig, "--store", "empty", *to], 1, "empty holds no models; add some"),
-        (["--store", "empty", *to], 1, "distances among models need two"),
+        (["foreign.sig", "--store", store, *to], 2, "a store has one probe set"),
+        (["foreign.sig", "--models", sig, *to], 2, "signatures from different probe sets cannot be compared"),
+        ([sig, "--store", "empty", *to], 2, "empty holds no models; add some"),
+        (["--store", "empty", *to], 2, "distances among models need two"),
         ([sig, "--store", "none", *to], 2, "there is no store none"),
         (["--models", sig, *to], 2, "1 signature was given; distances among models need two or more"),
         ([sig, "--models", sig, sig, *to], 2, "two of the signatures are called 'victim'"),
         ([sig, "--store", store, "--unrelated", "u0", "u0.sig", *to], 2, "--unrelated names a model twice"),
-        ([sig, "--store", store, "--owner", "nobody", *to], 1, "meets the filter (owner nobody)"),
+        ([sig, "--store", store, "--owner", "nobody", *to], 2, "meets the filter (owner nobody)"),
     ):
         code, out, err = zest("report", *arguments)
         assert (code, out) == (expected, ""), (arguments, err)

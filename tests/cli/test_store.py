@@ -161,7 +161,7 @@ class TestStore:
             (["list", "none"], 2, "there is no store none; make one with `zest store add none MODEL.sig ...`"),
             (["verify", "file"], 2, "file is a file, not a store"),
             (["list", "full"], 2, "full is a folder, but no store of signatures"),
-            (["add", "full", sig], 1, "full is a folder that holds other files (notes)"),
+            (["add", "full", sig], 2, "full is a folder that holds other files (notes)"),
             (["add", "s", "none.sig"], 2, "there is no file none.sig"),
             (["add", "s", session.probes], 2, "is a probe set, not a signature"),
             (["add", "s", sig, "--owner", ""], 2, "`--owner` is ''; give 1 to 200 printable characters"),
@@ -185,7 +185,7 @@ class TestStore:
                 2,
                 r"control.sig cannot be added: its label is 'a\x1b[31m'; give 1 to 200 printable",
             ),
-            ([sig, "other.sig"], 1, "other was signed with probe set 1111111111111111, the store s holds"),
+            ([sig, "other.sig"], 2, "other was signed with probe set 1111111111111111, the store s holds"),
         ):
             code, out, err = zest("store", "add", "s", *arguments)
             assert (code, out) == (expected, ""), (arguments, err)
@@ -329,7 +329,7 @@ class TestScreen:
         code, out, _ = zest("screen", session.signatures["victim"], "--store", store)
         assert code == 0
         rows = [line.split() for line in out.splitlines() if line.strip()]
-        assert [row[1] for row in rows[4:6]] == ["victim_epoch3", "unrelated"]
+        assert [row[1] for row in rows[-3:-1]] == ["victim_epoch3", "unrelated"]
         assert "cosine distances from victim; 2 models compared, 2 exactly" in out
         _, out, _ = zest("screen", session.signatures["victim"], "--store", store, "--csv", "--all")
         rows = list(csv.DictReader(io.StringIO(out)))
@@ -376,7 +376,7 @@ class TestScreen:
         assert "1 model compared needs 19 unrelated pairs" in out
         assert "nothing tells" not in err
         code, _, err = zest("screen", "--store", "s")
-        assert code == 1
+        assert code == 2
         assert "distances among models need two or more" in err
 
     def test_another_number_of_classes(self, zest, session, store, here):
@@ -431,14 +431,14 @@ class TestScreen:
             (["--store", store, "--unrelated", "victim"], 2, "--unrelated goes with a suspect or a --figure"),
             (
                 [sig, "--store", store, "--owner", "nobody"],
-                1,
+                2,
                 "no model of models.store meets the filter (owner nobody)",
             ),
             ([sig, "--store", store, "--probes", session.probes], 2, "is a signature already; leave --probes out"),
             ([models["victim"], "--store", store], 2, "is a model, not a signature; sign it first"),
             ([models["victim"], "--store", store, "--probes", "other.npz"], 2, "give the probe set of the store"),
             (["--store", store, "--probes", session.probes], 2, "--probes goes with a suspect, and none is given"),
-            ([sig, "--store", store, "--version", "9"], 1, "models.store has no version 9; it has versions 1 to 2"),
+            ([sig, "--store", store, "--version", "9"], 2, "models.store has no version 9; it has versions 1 to 2"),
         ):
             code, out, err = zest("screen", *arguments)
             assert (code, out) == (expected, ""), (arguments, err)

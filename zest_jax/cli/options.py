@@ -218,8 +218,8 @@ class SolveOptions:
     kernel_width: Annotated[
         float | None, arg(metavar="WIDTH", help_behavior_hint="(default: all masks count the same)")
     ] = None
-    """Width of LIME's kernel, which gives masks that keep nearly the whole input more weight; in cosine distance, LIME takes 0.25.
-    """
+    """Width of LIME's kernel, which gives masks that keep nearly the whole input more weight; in cosine distance, LIME takes
+    0.25."""
 
     underdetermined: Literal["error", "minimum-norm"] = "error"
     """When a reference has too few different masks for its segments: stop, or take the smallest weights that fit.

@@ -59,7 +59,8 @@ class Show(Common):
             check_output(picture)
         for path in files:
             check_exists(path, "give a file that `zest sign` or `zest probes` wrote")
-        if kind_of(files[0]) == "probes":
+        # A damaged probe set is not told from another archive by its content.
+        if (kind := kind_of(files[0])) == "probes" or (kind == "other" and files[0].suffix.lower() == ".npz"):
             if len(files) > 1:
                 raise UsageError("a probe set is shown alone; give one file")
             self._show_probes(files[0], picture)

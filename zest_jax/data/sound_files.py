@@ -13,7 +13,7 @@ from zest_jax.data.bad_inputs import usable_rows
 from zest_jax.data.folder import find_files, folder_classes, what_else
 from zest_jax.data.reading import ReadOptions
 from zest_jax.data.sound_set import SoundOptions, SoundSet, StoredSound, sound_set
-from zest_jax.errors import FileFormatError, missing_extra
+from zest_jax.errors import WrongFileError, missing_extra
 
 SOUND_ENDINGS = frozenset((".wav", ".wave", ".flac"))
 # Found and named, so that no sound is left out unseen.
@@ -39,7 +39,7 @@ def load_sound_folder(folder: Path, wanted: SoundOptions, options: ReadOptions) 
     library = _library()
     paths = find_files(folder, SOUND_ENDINGS | OTHER_SOUND_ENDINGS)
     if not paths:
-        raise FileFormatError(
+        raise WrongFileError(
             f"{folder} holds no sounds{what_else(folder)}; sound files end in {', '.join(sorted(SOUND_ENDINGS))}"
         )
     labels, class_names = folder_classes(folder, paths)
