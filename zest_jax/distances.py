@@ -8,6 +8,7 @@ from jaxtyping import Float
 
 from zest_jax.alignment import METRICS, Alignment, AlignMethod, Metric, align
 from zest_jax.errors import ProbeMismatchError
+from zest_jax.fit_quality import warn_of_poor_fits
 from zest_jax.signature import Signature
 
 __all__ = ["distance", "distance_matrix", "relative_distance"]
@@ -40,6 +41,9 @@ def distance(
         DegenerateSignatureError: a signature carries no information.
         ValueError: an unknown metric, or `align="none"` for different numbers of classes.
 
+    Warns:
+        PoorFitWarning: linear explanations hardly fit one of the models; told once of each signature, by `sign` or here.
+
     >>> from zest_jax import from_jax, image_probes, sign
     >>> images = np.random.default_rng(0).integers(0, 256, (4, 16, 16, 3), np.uint8)
     >>> probes = image_probes(images, 4, 60, segmenter="grid", segmenter_settings={"rows": 2, "columns": 2})
@@ -49,6 +53,7 @@ def distance(
     (True, True)
     """
     check_comparable(a, b)
+    warn_of_poor_fits((a, b))
     if metric not in METRICS:
         raise ValueError(f"unknown metric {metric!r}; choose one of {', '.join(METRICS)}")
     found = _align(a, b, align, metric)
@@ -110,6 +115,7 @@ def distance_matrix(
     distances = np.zeros((n, n))
     for signature in signatures:
         check_comparable(signature, signatures[0])
+    warn_of_poor_fits(signatures)
     for i in range(n):
         for j in range(i + 1, n):
             distances[i, j] = distances[j, i] = distance(signatures[i], signatures[j], metric=metric, align=align)

@@ -1,21 +1,26 @@
 """What can go wrong, by kind, so that callers can tell a bad file from a bad model.
 
-Wrong arguments are plain `ValueError`s; everything here derives from `ZestError`.
+Wrong arguments are plain `ValueError`s; every error here derives from `ZestError`, every warning from `UserWarning`.
 """
 
 __all__ = [
     "BudgetError",
     "ClusterError",
+    "ConstantOutputsWarning",
     "DegenerateSignatureError",
     "FileFormatError",
     "MissingExtraError",
     "ModelOutputError",
     "NonFiniteLossError",
     "NotAStoreError",
+    "NotInStoreError",
+    "PoorFitWarning",
     "ProbeMismatchError",
     "RemoteError",
     "StoreError",
     "UnsafeFileError",
+    "WrongFileError",
+    "WrongUseError",
     "ZestError",
 ]
 
@@ -32,7 +37,15 @@ class ZestError(Exception):
     """
 
 
-class ProbeMismatchError(ZestError):
+class WrongUseError(ZestError):
+    """What was asked for cannot be, however often it is tried; the command line ends with exit code 2.
+
+    >>> issubclass(ProbeMismatchError, WrongUseError), issubclass(FileFormatError, WrongUseError)
+    (True, False)
+    """
+
+
+class ProbeMismatchError(WrongUseError):
     """Two things that must come from the same probe set do not.
 
     >>> from zest_jax import Signature, distance
@@ -97,8 +110,34 @@ class FileFormatError(ZestError):
     """
 
 
+class WrongFileError(WrongUseError, FileFormatError):
+    """A file or folder is sound, but of another kind than what is needed, or has not what is asked of it.
+
+    >>> from safetensors.numpy import save
+    >>> from zest_jax import Signature
+    >>> Signature.from_bytes(save({"kernel": np.zeros(3, np.float32)}), origin="weights.safetensors")
+    Traceback (most recent call last):
+    zest_jax.errors.WrongFileError: weights.safetensors is a safetensors file but not a signature; ...
+    """
+
+
 class StoreError(ZestError):
     """A store of signatures cannot be read or changed: another format, damaged, no room, or other content under a name.
+
+    >>> import pathlib, tempfile
+    >>> from zest_jax.screening import Store
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     written = pathlib.Path(folder, "models.store").write_text("no store")
+    ...     try:
+    ...         Store.open(f"{folder}/models.store")
+    ...     except StoreError as error:
+    ...         print(type(error).__name__)
+    NotAStoreError
+    """
+
+
+class NotInStoreError(WrongUseError, StoreError):
+    """A store has no such version, or no models, or too few, of those that are meant.
 
     >>> import tempfile
     >>> from zest_jax import Signature
@@ -108,11 +147,11 @@ class StoreError(ZestError):
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     screen(suspect, Store.create(f"{folder}/empty.store", like=suspect))
     Traceback (most recent call last):
-    zest_jax.errors.StoreError: ...empty.store holds no models; add some with `zest store add`
+    zest_jax.errors.NotInStoreError: ...empty.store holds no models; add some with `zest store add`
     """
 
 
-class NotAStoreError(StoreError):
+class NotAStoreError(WrongUseError, StoreError):
     """Where a store of signatures was to be is something else.
 
     >>> import pathlib, tempfile
@@ -174,6 +213,22 @@ class MissingExtraError(ZestError, ImportError):
     """An optional dependency is not installed; the message names the extra that brings it.
 
     >>> isinstance(missing_extra("onnxruntime", "onnx"), ImportError)
+    True
+    """
+
+
+class PoorFitWarning(UserWarning):
+    """Linear explanations hardly fit a model, so that distances to it say little.
+
+    >>> issubclass(PoorFitWarning, UserWarning)
+    True
+    """
+
+
+class ConstantOutputsWarning(PoorFitWarning):
+    """A model gave the same outputs whatever was masked, so that no distance to it is defined.
+
+    >>> issubclass(ConstantOutputsWarning, PoorFitWarning)
     True
     """
 

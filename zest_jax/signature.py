@@ -14,7 +14,7 @@ import safetensors.numpy
 from safetensors import SafetensorError
 
 from zest_jax.atomic import atomic_write
-from zest_jax.errors import DegenerateSignatureError, FileFormatError
+from zest_jax.errors import DegenerateSignatureError, FileFormatError, WrongFileError
 from zest_jax.safetensors_header import safetensors_metadata
 from zest_jax.version import __version__
 
@@ -338,6 +338,9 @@ def parse_tensors(
 ) -> tuple[dict[str, np.ndarray], dict[str, str]]:
     """Do what `read_tensors` does with the content of a file that came from `origin`."""
     header = safetensors_metadata(io.BytesIO(data))
+    if data and data[8:9] != b"{":
+        # What was cut off still begins as it should.
+        raise WrongFileError(f"{origin} is not {name}, but of another kind; {remedy}")
     try:
         tensors = safetensors.numpy.load(data)
     except (SafetensorError, ValueError) as error:
@@ -345,7 +348,7 @@ def parse_tensors(
     if header is None:
         raise FileFormatError(f"{origin} is not {name}, or is truncated; {remedy}")
     if header.get("format") != kind:
-        raise FileFormatError(f"{origin} is a safetensors file but not {name}; {remedy}")
+        raise WrongFileError(f"{origin} is a safetensors file but not {name}; {remedy}")
     return tensors, header
 
 

@@ -19,7 +19,8 @@ from zest_jax.atomic import atomic_write
 from zest_jax.blackbox.protocol import BlackBox
 from zest_jax.blocks import Blocks, block_size, check_determined
 from zest_jax.cost import check_costs
-from zest_jax.errors import ProbeMismatchError
+from zest_jax.errors import ConstantOutputsWarning, ProbeMismatchError
+from zest_jax.fit_quality import warn_of_poor_fits
 from zest_jax.fitting import ModelFits, Targets
 from zest_jax.probes.probe_set import ProbeSet
 from zest_jax.progress import progress_bar
@@ -84,6 +85,10 @@ def sign(
         ModelOutputError: the model's outputs cannot be used, or it is not deterministic; see `zest_jax.querying.stream`.
         BudgetError: the budget of a remote model does not reach (before any query); see `zest_jax.cost`.
         ProbeMismatchError: the checkpoint belongs to another probe set, model or settings.
+
+    Warns:
+        PoorFitWarning: the linear models explain less than a tenth of the outputs' variance; told once of each signature.
+        ConstantOutputsWarning: the model gave the same outputs whatever was masked.
 
     >>> from zest_jax import from_jax, image_probes
     >>> images = np.random.default_rng(0).integers(0, 256, (4, 16, 16, 3), np.uint8)
@@ -182,7 +187,9 @@ def sign_many(
             run.save_now_and_then()
             update(batch.stop)
         run.fit_what_is_complete(devices)
-    return run.signatures()
+    signatures = run.signatures()
+    warn_of_poor_fits(signatures)
+    return signatures
 
 
 class _Run:
@@ -308,7 +315,9 @@ class _Run:
         if not model.variance.any():
             warnings.warn(
                 f"{model.box.label} gave the same outputs whatever was masked: its signature says nothing and no "
-                "distance to it is defined",
+                "distance to it is defined; check that its inputs reach it in the scale it expects, and that its outputs are "
+                "scores",
+                ConstantOutputsWarning,
                 stacklevel=4,
             )
         return Signature(

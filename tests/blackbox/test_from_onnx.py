@@ -287,6 +287,32 @@ def test_inputs_of_another_size_are_refused_with_the_size_wanted(images):
         from_onnx(small_model(["n", 3, 9, 9]))(images)
 
 
+def sound_model(shape, metadata=None):
+    """Bytes of an ONNX model of sounds: three of their samples."""
+    dims = [helper.make_tensor_value_info("x", FLOAT, shape)]
+    outputs = [helper.make_tensor_value_info("scores", FLOAT, None)]
+    nodes = [
+        helper.make_node("Flatten", ["x"], ["flat"]),
+        helper.make_node("Gather", ["flat", "i"], ["scores"], axis=1),
+    ]
+    initializers = [numpy_helper.from_array(np.arange(3), "i")]
+    graph = helper.make_graph(nodes, "sounds", dims, outputs, initializers)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=9)
+    helper.set_model_props(model, metadata or {})
+    return model.SerializeToString()
+
+
+@pytest.mark.parametrize("shape", [["n", 400], ["n", 1, 400], ["n", 400, 1]])
+def test_sounds_of_another_length_are_refused_with_the_seconds_wanted(shape):
+    sounds = np.zeros((2, 300), np.float32)
+    told = "it takes sounds of 400 samples, and these have 300: make the probes of sounds of that length"
+    with pytest.raises(ValueError, match=told + r" \(`zest probes --seconds 0\.05` at its 8,000 Hz\)"):
+        from_onnx(sound_model(shape, {"zest_jax": "1", "rate": "8000"}))(sounds)
+    with pytest.raises(ValueError, match=told + r" \(`zest probes --seconds S`, S being 400 / rate\)"):
+        from_onnx(sound_model(shape))(sounds)
+    assert from_onnx(sound_model(shape))(np.zeros((2, 400), np.float32)).shape == (2, 3)
+
+
 def test_models_with_other_inputs_are_refused():
     with pytest.raises(
         FileFormatError, match=r"has 2 inputs \('x' float .*, 'threshold' float \[1\]\); a black box takes one"

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from zest_jax.blackbox import file_identity, from_exported, from_state_dict, from_torchscript, load_model
-from zest_jax.errors import FileFormatError, UnsafeFileError
+from zest_jax.errors import FileFormatError, ModelOutputError, UnsafeFileError
 
 torch = pytest.importorskip("torch")
 from safetensors.torch import save_file  # noqa: E402 - after the check that PyTorch is there
@@ -259,3 +259,24 @@ def test_files_given_to_the_wrong_adapter_are_named(tmp_path, answers):
         from_exported(plain, trust=True)
     with pytest.raises(FileFormatError, match="is an ONNX model, not weights; use `load_model`"):
         from_state_dict(answers.model("victim"), build)
+
+
+class Fails(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.inner = nn.Linear(3, 4)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.inner(x)
+
+
+def test_a_torchscript_file_that_fails_tells_why_without_the_interpreters_tracebacks(tmp_path):
+    torch.jit.script(Fails()).save(tmp_path / "fails.pt")
+    box = from_torchscript(tmp_path / "fails.pt")
+    with pytest.raises(ModelOutputError) as told:
+        box(np.zeros((2, 5, 5, 7), np.float32))
+    text = str(told.value)
+    assert text.startswith("fails failed on inputs [2, 7, 5, 5] float32: RuntimeError: ")
+    assert "mat1 and mat2 shapes cannot be multiplied" in text
+    assert "Traceback" not in text
+    assert "\n" not in text

@@ -137,7 +137,7 @@ def test_different_probe_sets_are_refused_with_both_hashes(zest, session, here, 
     assert zest("probes", session.pool, "-o", "other.npz", *tiny, "--seed", "1")[0] == 0
     assert zest("sign", models["victim"], "--probes", "other.npz", "-o", "other.sig", *normalise)[0] == 0
     code, out, err = zest("distance", session.signatures["victim"], "other.sig")
-    assert (code, out) == (1, "")
+    assert (code, out) == (2, "")
     assert zj.ProbeSet.load(session.probes).hash[:16] in err
     assert zj.ProbeSet.load("other.npz").hash[:16] in err
 
@@ -154,7 +154,7 @@ def test_wrong_files_and_contradictions(zest, session, here, models):
         ([sig, "none.sig"], 2, "there is no file none.sig"),
         ([sig, here], 2, "is a folder"),
         ([sig, "cut.sig"], 1, "cut.sig is not a signature, or is truncated"),
-        ([sig, "text.sig"], 1, "text.sig is not a signature"),
+        ([sig, "text.sig"], 2, "text.sig is not a signature"),
     ):
         code, out, err = zest("distance", *arguments)
         assert (code, out) == (expected, ""), (arguments, err)

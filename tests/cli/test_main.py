@@ -234,3 +234,15 @@ def test_the_paper_is_measured_in_a_clone_of_the_repository(zest, here):
     code, _, err = zest("paper", "all")
     assert code == 2
     assert "zest paper runs in a clone of the repository, where benchmarks/paper is" in err
+
+
+@pytest.mark.parametrize("command", ["probes", "sign", "compare", "show"])
+def test_help_does_not_speak_of_images_alone(zest, command):
+    code, out, _ = zest(command, "--help")
+    assert code == 0
+    words = " ".join(out.replace("│", " ").split())
+    for match in re.finditer("super-pixels", words):
+        around = words[match.start() - 40 : match.end() + 40]
+        assert "super-pixels, words or" in around or "Images: how many are cut into super-pixels" in around
+    for alone in ("the whole image", "every pixel before", "IMAGES"):
+        assert alone not in words

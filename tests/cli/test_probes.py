@@ -90,11 +90,11 @@ def test_bad_sources(zest, session, here, tiny):
     (here / "empty").mkdir()
     np.save(here / "chw.npy", np.zeros((8, 3, 16, 16), np.uint8))
     for source, expected, message in (
-        ("empty", 1, "empty holds no images"),
-        ("chw.npy", 1, "channels come first"),
+        ("empty", 2, "empty holds no images"),
+        ("chw.npy", 2, "channels come first"),
         ("nothing/here", 2, "there is no file or folder"),
-        (session.probes, 1, "is a probe set, already made"),
-        (session.signatures["victim"], 1, "holds no images that can be read"),
+        (session.probes, 2, "is a probe set, already made"),
+        (session.signatures["victim"], 2, "holds no images that can be read"),
     ):
         code, out, err = zest("probes", source, "-o", "p.npz", *tiny)
         assert (code, out) == (expected, ""), source

@@ -73,10 +73,8 @@ def test_the_same_inputs_and_date_give_the_same_page(undrawn, zest, session, sto
     assert "Made on 2024-05-01" in words_of("a.html")
     assert not Path("a_files").exists()
     assert "There is no verdict: no unrelated models were given" in words_of("a.html")
-    assert (
-        "This very signature is in the store as victim: the SHA-256 are equal. That needs no statistics."
-        in words_of("a.html")
-    )
+    assert "victim in the store is this very signature; the next one is judged." in words_of("a.html")
+    assert zest("report", session.signatures["victim"], *how[:-1], "c.html", "--exclude", "nobody")[0] == 2
 
 
 def test_report_on_a_whole_store(zest, session, store):
@@ -211,7 +209,7 @@ def test_wrong_use(undrawn, zest, session, store, models, here, tiny):
     for arguments, expected, message in (
         ([sig, *to], 2, "give either --store or --models"),
         ([sig, "--store", store, "--models", sig, *to], 2, "give either --store or --models, not both"),
-        ([sig, "--models", sig, "--owner", "us", *to], 2, "--version and filters go with --store"),
+        ([sig, "--models", sig, "--owner", "us", *to], 2, "--version, --exclude and filters go with --store"),
         ([sig, "--store", store, "-o", "f.png"], 2, "--output f.png does not end in .html"),
         ([sig, "--store", store, "-o", "no/f.html"], 2, "the folder no does not exist"),
         ([sig, "--store", store, "-o", "file.html"], 2, "file_files is a file"),
@@ -236,15 +234,15 @@ def test_wrong_use(undrawn, zest, session, store, models, here, tiny):
         ([models["victim"], "--store", store, *to], 2, "is a model, not a signature; sign it first"),
         ([sig, "--store", store, "--unrelated", "n" * 461, *to], 2, f"no model named {'n' * 60}... in version"),
         ([sig, "--models", sig, "--unrelated", "n" * 461, *to], 2, f"{'n' * 60}... cannot be a file"),
-        (["foreign.sig", "--store", store, *to], 1, "a store has one probe set"),
-        (["foreign.sig", "--models", sig, *to], 1, "signatures from different probe sets cannot be compared"),
-        ([sig, "--store", "empty", *to], 1, "empty holds no models; add some"),
-        (["--store", "empty", *to], 1, "distances among models need two"),
+        (["foreign.sig", "--store", store, *to], 2, "a store has one probe set"),
+        (["foreign.sig", "--models", sig, *to], 2, "signatures from different probe sets cannot be compared"),
+        ([sig, "--store", "empty", *to], 2, "empty holds no models; add some"),
+        (["--store", "empty", *to], 2, "distances among models need two"),
         ([sig, "--store", "none", *to], 2, "there is no store none"),
         (["--models", sig, *to], 2, "1 signature was given; distances among models need two or more"),
         ([sig, "--models", sig, sig, *to], 2, "two of the signatures are called 'victim'"),
         ([sig, "--store", store, "--unrelated", "u0", "u0.sig", *to], 2, "--unrelated names a model twice"),
-        ([sig, "--store", store, "--owner", "nobody", *to], 1, "meets the filter (owner nobody)"),
+        ([sig, "--store", store, "--owner", "nobody", *to], 2, "meets the filter (owner nobody)"),
     ):
         code, out, err = zest("report", *arguments)
         assert (code, out) == (expected, ""), (arguments, err)

@@ -115,7 +115,7 @@ def test_wrong_use_is_explained(zest, session, here, models, tiny):
         (["none.sig"], 2, "there is no file none.sig"),
         ([sig, "--reference", "9", "--probes", session.probes], 2, "the probe set has references 0 to 3"),
         ([sig, "--class-index", "99"], 2, "class"),
-        ([sig, "--probes", "other.npz"], 1, "was signed with probe set"),
+        ([sig, "--probes", "other.npz"], 2, "was signed with probe set"),
         ([sig, "-o", "no/x.png"], 2, "the folder no does not exist"),
         ([sig, "-o", "x.png", "--no-picture"], 2, "contradict each other"),
         ([session.probes, sig], 2, "a probe set is shown alone"),
@@ -166,6 +166,9 @@ def test_signature_over_texts_or_sounds_is_described_and_drawn(zest, others, her
     for part in expected:
         assert words.count(part) == 2
     assert "super-pixel" not in words
+    for setting in ("NHWC", "value_range", "model.mean", "channels_last"):
+        assert setting not in words
+    assert "model.adapter" in words
     with Image.open("two.png") as picture:
         assert picture.size[0] == 1232
 

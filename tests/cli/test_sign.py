@@ -56,7 +56,7 @@ def test_mix_ups_are_explained(zest, session, here, models):
         ([sig, "--probes", probes, "-o", "x.sig"], 2, "is a signature, not a model; to compare signatures"),
         ([probes, "--probes", probes, "-o", "x.sig"], 2, "is a probe set, not a model; pass it with --probes"),
         ([model, "--probes", sig, "-o", "x.sig"], 2, "is a signature, not a probe set"),
-        ([model, "--probes", model, "-o", "x.sig"], 1, "cannot be read as a probe set"),
+        ([model, "--probes", model, "-o", "x.sig"], 2, "cannot be read as a probe set"),
         ([model, "--probes", "none.npz", "-o", "x.sig"], 2, "there is no file none.npz; make it with `zest probes"),
         (["none.onnx", "--probes", probes, "-o", "x.sig"], 2, "there is no file none.onnx"),
         ([model, "--probes", probes, "-o", probes], 2, "is the probe set itself"),

@@ -155,7 +155,7 @@ def test_wrong_use(zest, session, here, models, tiny):
             1,
             "give the probe set of the store, or name another store",
         ),
-        ([model, "--store", "full", "--ridge", "1"], 1, "fitted with ridge 0.0, not 1.0 as for victim"),
+        ([model, "--store", "full", "--ridge", "1"], 2, "fitted with ridge 0.0, not 1.0 as for victim"),
         ([model, "--owner", ""], 2, "`--owner` is ''; give 1 to 200 printable characters"),
     ):
         code, out, err = zest("sign-all", "--probes", probes, "--store", "s", *arguments)

@@ -5,7 +5,7 @@ import sys
 import numpy as np
 import pytest
 
-from zest_jax.data import load_sound_pool
+from zest_jax.data import load_sound_pool, modality_of
 from zest_jax.errors import FileFormatError, MissingExtraError
 
 soundfile = pytest.importorskip("soundfile")
@@ -288,6 +288,17 @@ def test_sources_that_hold_no_sounds(tmp_path, monkeypatch):
         load_sound_pool(tmp_path / "nothing")
     with pytest.raises(FileNotFoundError, match="no prepared TFDS data set beeps"):
         load_sound_pool("beeps")
+
+
+def test_folder_of_other_kinds_of_sounds_is_not_taken_for_images(tmp_path):
+    for name in ("a.mp3", "b.mp3", "c.m4a", "deep/d.ogg"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(b"ID3")
+    message = r"holds 4 sounds of a kind that is not read \(\.m4a, \.mp3, \.ogg\); supported are \.flac, \.wav, \.wave: convert"
+    with pytest.raises(FileFormatError, match=message):
+        modality_of(tmp_path)
+    save(tmp_path / "e.wav", noise())
+    assert modality_of(tmp_path) == "audio"
 
 
 @pytest.mark.parametrize(

@@ -107,7 +107,6 @@ def test_only_what_is_the_same_is_called_the_same():
     proportional = dataclasses.replace(renamed, weights=3 * model.weights)
     few = dataclasses.replace(renamed.select_classes([0, 2]), class_names=None)
     for suspect, words in (
-        (model, "This very signature is among the signatures given as model-0: the SHA-256 are equal."),
         (
             renamed,
             "The suspect has the very same weights as model-0 (3 classes), so it is that model, an exact copy, or one",
@@ -123,6 +122,23 @@ def test_only_what_is_the_same_is_called_the_same():
         told = verdict_of(found)
         assert (same.text in told.notes) == (suspect in (proportional, few)) == (told.headline == "No verdict")
     assert same_as(investigate(made.suspect, made.models)) is None
+
+
+def test_a_suspect_among_the_models_is_said_and_the_next_one_judged():
+    made = world()
+    model = made.models[0]
+    found = investigate(model, made.models, unrelated=made.unrelated)
+    assert found.itself == ("model-0",)
+    assert found.compared == len(made.models) - 1
+    assert model.label not in {near.entry.name for near in found.nearest}
+    assert found.signatures[0].label == found.nearest[0].entry.name
+    assert found.judgement.text.startswith(f"nearest: {found.nearest[0].entry.name}")
+    told = verdict_of(found)
+    assert told.paragraphs[0] == "model-0 among the signatures given is this very signature; the next one is judged."
+    alone = investigate(model, made.models[:1])
+    assert (alone.itself, alone.nearest[0].entry.name) == ((), "model-0")
+    words = "This very signature is among the signatures given as model-0: the SHA-256 are equal."
+    assert same_as(alone).text == words
 
 
 def test_a_model_of_the_same_file_is_said_first():

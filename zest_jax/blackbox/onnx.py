@@ -13,12 +13,12 @@ from zest_jax.blackbox.class_names import names_in_metadata
 from zest_jax.blackbox.external_data import external_files, external_locations
 from zest_jax.blackbox.outputs import Output, as_rows, failed_when_asked
 from zest_jax.blackbox.protocol import HostBlackBox, Layout, Returns, TextSpec
-from zest_jax.blackbox.recognise import existing_file, file_identity, onnx_problem
+from zest_jax.blackbox.recognise import NOT_ONNX, existing_file, file_identity, onnx_problem
 from zest_jax.blackbox.settings import CommonSettings, check_shape, layout_of, spec_of
 from zest_jax.cores import usable_cores
 from zest_jax.data.known import PLURAL
 from zest_jax.data.tokens import Tokenizer
-from zest_jax.errors import FileFormatError, ModelOutputError, missing_extra
+from zest_jax.errors import FileFormatError, ModelOutputError, WrongFileError, missing_extra
 
 _INPUT_TYPES = {"tensor(float)": np.float32, "tensor(float16)": np.float16, "tensor(double)": np.float64}
 _INPUT_TYPES["tensor(uint8)"] = np.uint8
@@ -239,7 +239,7 @@ def _checked(model: str | os.PathLike[str] | bytes) -> tuple[str | bytes, str, d
     path = existing_file(Path(model))
     with path.open("rb") as file:
         if problem := onnx_problem(file, path.stat().st_size):
-            raise FileFormatError(f"{path} is {problem}")
+            raise (WrongFileError if problem.startswith(NOT_ONNX) else FileFormatError)(f"{path} is {problem}")
     external = external_files(path)
     identity = {"file_sha256": file_identity(path, *external.values())}
     return str(path), path.stem, {**identity, **({"external_data": list(external)} if external else {})}

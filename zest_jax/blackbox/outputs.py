@@ -3,6 +3,7 @@
 Works on anything with `shape` and `ndim`: NumPy, JAX (traced or not) and PyTorch arrays alike.
 """
 
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -87,11 +88,31 @@ def rows_of_lists(answer: list[Any]) -> Any:
 def failed_when_asked(label: str, prepared: np.ndarray, error: Exception) -> ModelOutputError:
     """Build the error for a model that raised instead of answering."""
     if prepared.dtype == object:
-        return ModelOutputError(f"{label} failed on {len(prepared)} texts: {type(error).__name__}: {error}")
+        return ModelOutputError(f"{label} failed on {len(prepared)} texts: {_told(error)}")
     return ModelOutputError(
-        f"{label} failed on inputs {list(prepared.shape)} {prepared.dtype}: {type(error).__name__}: {error}; "
+        f"{label} failed on inputs {list(prepared.shape)} {prepared.dtype}: {_told(error)}; "
         "check that it takes this size and channel order (`layout`)"
     )
+
+
+def _told(error: Exception) -> str:
+    """Kind and message of an error; of one in a TorchScript model without the interpreter's tracebacks before it.
+
+    >>> _told(RuntimeError("The following ...\\nTraceback of TorchScript ...\\n  code\\nRuntimeError: no such shape\\n"))
+    'RuntimeError: no such shape'
+    >>> _told(ValueError("two\\nlines"))
+    'ValueError: two\\nlines'
+    """
+    text = str(error).strip()
+    if _TORCHSCRIPT not in text:
+        return f"{type(error).__name__}: {text}"
+    # What was raised comes last, from the start of a line; the code that is quoted before it is indented.
+    last = [match.start() for match in _RAISED.finditer(text, text.rindex(_TORCHSCRIPT))]
+    return text[last[-1] :] if last else f"{type(error).__name__}: {text.splitlines()[-1].strip()}"
+
+
+_TORCHSCRIPT = "Traceback of TorchScript"
+_RAISED = re.compile(r"^[\w.]+: ", re.MULTILINE)
 
 
 def in_fixed_batches(ask: Callable[[np.ndarray], np.ndarray], inputs: np.ndarray, size: int, label: str) -> np.ndarray:

@@ -9,7 +9,7 @@ from enum import Enum
 from pathlib import Path
 from typing import BinaryIO
 
-from zest_jax.errors import FileFormatError
+from zest_jax.errors import FileFormatError, WrongFileError
 
 
 class FileKind(Enum):
@@ -80,15 +80,15 @@ def recognise(path: str | os.PathLike[str]) -> FileKind:
             return FileKind.TORCH_LEGACY if _TORCH_LEGACY_MAGIC in head else FileKind.PICKLE
         for start, meaning in _FOREIGN.items():
             if head.startswith(start):
-                raise FileFormatError(f"{path} is {meaning}")
+                raise WrongFileError(f"{path} is {meaning}")
         if path.suffix.lower() in _PICKLE_ENDINGS:
             return FileKind.PICKLE
         problem = onnx_problem(file, size)
     if problem is None:
         return FileKind.ONNX
     if path.suffix.lower() == ".onnx":
-        raise FileFormatError(f"{path} is {problem}")
-    raise FileFormatError(
+        raise (WrongFileError if problem.startswith(NOT_ONNX) else FileFormatError)(f"{path} is {problem}")
+    raise WrongFileError(
         f"{path} is no model file known here: its content is none of ONNX, TorchScript, torch.export, torch.save or "
         "safetensors; export the model to ONNX, or write a function that loads it and pass `package.module:function`"
     )
@@ -102,7 +102,7 @@ def existing_file(path: str | os.PathLike[str]) -> Path:
             f"there is no file {path}; give a model file, or a Python reference `package.module:function`"
         )
     if path.is_dir():
-        raise FileFormatError(f"{path} is a folder, not a model file; {_what_to_give_of(path)}")
+        raise WrongFileError(f"{path} is a folder, not a model file; {_what_to_give_of(path)}")
     if path.stat().st_size == 0:
         raise FileFormatError(f"{path} is empty; write or download it again")
     return path
@@ -178,10 +178,14 @@ def onnx_problem(file: BinaryIO, size: int) -> str | None:
     return None if {1, 7} <= fields else _not_onnx(fields)
 
 
+# How a file is told of that never was an ONNX model.
+NOT_ONNX = "not an ONNX model"
+
+
 def _not_onnx(fields: set[int]) -> str:
     if {1, 7} <= fields:
         return "a damaged ONNX model; copy or export it again"
-    return "not an ONNX model: its content is no ONNX protobuf message"
+    return f"{NOT_ONNX}: its content is no ONNX protobuf message"
 
 
 def varint(data: bytes) -> tuple[int | None, int]:
@@ -197,7 +201,7 @@ def varint(data: bytes) -> tuple[int | None, int]:
 def _recognise_safetensors(path: Path, file: BinaryIO, head: bytes, size: int) -> FileKind | None:
     if len(head) < 9 or head[8:9] != b"{":
         if path.suffix.lower() == ".safetensors":
-            raise FileFormatError(f"{path} is not a safetensors file, whatever its name says")
+            raise WrongFileError(f"{path} is not a safetensors file, whatever its name says")
         return None
     length = int.from_bytes(head[:8], "little")
     if length > _LARGEST_HEADER and path.suffix.lower() != ".safetensors":
@@ -214,7 +218,7 @@ def _recognise_safetensors(path: Path, file: BinaryIO, head: bytes, size: int) -
     except (ValueError, KeyError, IndexError, TypeError, RecursionError) as error:
         raise FileFormatError(f"{path} is a truncated or damaged safetensors file ({error}); copy it again") from error
     if isinstance(made, dict) and (ours := _OURS.get(str(made.get("format")))) is not None:
-        raise FileFormatError(f"{path} is {ours}")
+        raise WrongFileError(f"{path} is {ours}")
     return FileKind.SAFETENSORS
 
 
@@ -228,7 +232,7 @@ def _recognise_zip(path: Path) -> FileKind:
         ) from error
     if names and all(name.endswith(".npy") for name in names):
         arrays = ", ".join(name.removesuffix(".npy") for name in names[:6])
-        raise FileFormatError(
+        raise WrongFileError(
             f"{path} is a NumPy archive with the arrays {arrays}: a signature, a probe set or data, not a model; "
             "give the model itself"
         )
@@ -239,7 +243,7 @@ def _recognise_zip(path: Path) -> FileKind:
         return FileKind.TORCHSCRIPT
     if "data.pkl" in inner:
         return FileKind.TORCH_ZIP
-    raise FileFormatError(
+    raise WrongFileError(
         f"{path} is a zip archive of no kind known here (it holds {', '.join(names[:4]) or 'nothing'}); "
         "give a model file: ONNX, TorchScript, torch.export, torch.save or safetensors"
     )

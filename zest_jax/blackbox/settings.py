@@ -84,10 +84,31 @@ def check_shape(prepared: np.ndarray, wanted: Sequence[int | None], label: str, 
     if not fits:
         shown = ", ".join("any" if d is None else str(d) for d in wanted)
         layout = f" ({spec.layout})" if isinstance(spec, InputSpec) else ""
-        raise ValueError(
-            f"{label} takes inputs [{shown}]{layout}, got {list(prepared.shape)}; make the references of that size and number "
-            "of channels, or set `layout` if the channels are elsewhere"
+        remedy = _other_length(prepared.shape, wanted, spec) or (
+            "make the references of that size and number of channels, or set `layout` if the channels are elsewhere"
         )
+        raise ValueError(f"{label} takes inputs [{shown}]{layout}, got {list(prepared.shape)}; {remedy}")
+
+
+def _other_length(have: Sequence[int], wanted: Sequence[int | None], spec: Any) -> str | None:
+    """What to do where a model takes sounds of another length, and nothing else is amiss; else None."""
+    if not isinstance(spec, InputSpec) or len(have) not in (2, 3) or len(have) != len(wanted):
+        return None
+    axis = 2 if len(have) == 3 and spec.layout == "NCT" else 1
+    if any(
+        want not in (None, got) for i, (got, want) in enumerate(zip(have, wanted, strict=True)) if i not in (0, axis)
+    ):
+        return None
+    samples = wanted[axis]
+    assert samples is not None  # else it fits
+    if spec.rate is None:
+        seconds = f"`zest probes --seconds S`, S being {samples:,} / rate"
+    else:
+        seconds = f"`zest probes --seconds {samples / spec.rate:g}` at its {spec.rate:,} Hz"
+    return (
+        f"it takes sounds of {samples:,} samples, and these have {have[axis]:,}: make the probes of sounds of that length "
+        f"({seconds})"
+    )
 
 
 def jax_spec(spec: InputSpec, tokenizer: Tokenizer | Any | None, *, lengths: bool, label: str) -> InputSpec | TextSpec:

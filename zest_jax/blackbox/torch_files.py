@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any, Unpack
 from zest_jax.blackbox.protocol import HostBlackBox
 from zest_jax.blackbox.recognise import FileKind, existing_file, file_identity, recognise
 from zest_jax.blackbox.torch import TorchSettings, from_torch, import_torch
-from zest_jax.errors import FileFormatError, UnsafeFileError, missing_extra
+from zest_jax.errors import FileFormatError, UnsafeFileError, WrongFileError, missing_extra
 
 if TYPE_CHECKING:
     import torch
@@ -197,7 +197,7 @@ def read_torch_file(path: str | os.PathLike[str], *, trust: bool) -> Any:
         with open(path, "rb") as file:
             return _unpickled(lambda: pickle.load(file), path)  # noqa: S301 - `trust` is True here
     if kind not in (FileKind.TORCH_ZIP, FileKind.TORCH_LEGACY):
-        raise FileFormatError(f"{path} is {kind.value}, not weights; use `load_model`, which opens every kind")
+        raise WrongFileError(f"{path} is {kind.value}, not weights; use `load_model`, which opens every kind")
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
@@ -248,7 +248,7 @@ def _state_dict_in(content: Any, path: str | os.PathLike[str]) -> Mapping[str, A
         if content and any(isinstance(value, torch.Tensor) for value in content.values()):
             return content
     held = f"a mapping of {_shortened([str(k) for k in content])}" if isinstance(content, Mapping) else type(content)
-    raise FileFormatError(f"{path} holds {held}, not a state_dict; save it with `torch.save(model.state_dict(), ...)`")
+    raise WrongFileError(f"{path} holds {held}, not a state_dict; save it with `torch.save(model.state_dict(), ...)`")
 
 
 def _refuse_file_operators(path: str | os.PathLike[str]) -> None:
@@ -279,7 +279,7 @@ def _refuse_file_operators(path: str | os.PathLike[str]) -> None:
 def _require_kind(path: str | os.PathLike[str], wanted: FileKind) -> None:
     kind = recognise(path)
     if kind is not wanted:
-        raise FileFormatError(f"{path} is {kind.value}, not {wanted.value}; use `load_model`, which opens every kind")
+        raise WrongFileError(f"{path} is {kind.value}, not {wanted.value}; use `load_model`, which opens every kind")
 
 
 def _input_shapes(program: Any) -> list[tuple[Any, ...]]:

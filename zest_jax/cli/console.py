@@ -12,6 +12,8 @@ import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal, NamedTuple, TextIO
 
+from zest_jax.errors import ConstantOutputsWarning, PoorFitWarning
+
 # Columns of a console that has no limit.
 UNLIMITED = 100_000
 # Names and metadata up to these lengths are not folded; what has no room then is left out, or folded further.
@@ -161,6 +163,9 @@ def tidy_warnings() -> Iterator[None]:
     level = chatty.level
     with warnings.catch_warnings():
         warnings.showwarning = _show_warning
+        # Commands tell of poor fits themselves, in words of the command line.
+        warnings.simplefilter("ignore", PoorFitWarning)
+        warnings.simplefilter("always", ConstantOutputsWarning)
         chatty.setLevel(logging.ERROR)
         try:
             yield

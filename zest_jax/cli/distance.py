@@ -113,14 +113,12 @@ class Distance(Common):
 
 def warn_of_poor_fits(names: Sequence[str], signatures: "Sequence[Signature]") -> None:
     """Say which models the linear explanations hardly fit."""
-    from zest_jax.signature import POOR_R2
+    from zest_jax.fit_quality import hardly_fitted
 
-    poor = [f"{name} ({s.mean_r2():.2f})" for name, s in zip(names, signatures, strict=True) if s.mean_r2() < POOR_R2]
-    if poor:
+    if text := hardly_fitted(signatures, names):
         note(
-            f"warning: linear explanations hardly fit {', '.join(poor)}: R2 below {POOR_R2}, so distances say little; "
-            "fit with --intercept or --targets logits, use more masks or fewer segments, and check that the model gets its "
-            "inputs as it was trained (--mean, --std, --value-range)"
+            f"warning: {text}; fit with --intercept or --targets logits, use more masks or fewer segments, and check that the "
+            "model gets its inputs as it was trained (--mean, --std, --value-range)"
         )
 
 

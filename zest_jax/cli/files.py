@@ -55,7 +55,7 @@ def read_probes(path: Path) -> "ProbeSet":
     """Load a probe set, or say what the file is instead."""
     from zest_jax.probes import ProbeSet
 
-    check_exists(path, "make it with `zest probes IMAGES -o probes.npz`")
+    check_exists(path, "make it with `zest probes SOURCE -o probes.npz`")
     kind = kind_of(path)
     if kind in ("signature", "checkpoint"):
         raise UsageError(f"{path} is a {kind}, not a probe set; --probes takes the file that `zest probes` wrote")

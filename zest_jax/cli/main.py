@@ -30,7 +30,7 @@ from zest_jax.cli.sign_all import SignAll
 from zest_jax.cli.store import Store
 from zest_jax.cli.train import Train
 from zest_jax.cli.zoo import Zoo
-from zest_jax.errors import NotAStoreError, ZestError, missing_extra
+from zest_jax.errors import WrongUseError, ZestError, missing_extra
 
 DONE, FAILED, WRONG_USE = 0, 1, 2
 
@@ -175,7 +175,7 @@ def _run(arguments: list[str]) -> int:
 def _explain(error: Exception) -> tuple[int, str]:
     """Exit code and message of an error."""
     text = str(error) or type(error).__name__
-    if isinstance(error, UsageError | FileNotFoundError | NotAStoreError):
+    if isinstance(error, UsageError | WrongUseError | FileNotFoundError | NotADirectoryError | IsADirectoryError):
         return WRONG_USE, text
     if isinstance(error, ZestError | OSError):
         return FAILED, text

@@ -103,14 +103,15 @@ class ModelOptions:
     """How models take their inputs and give their outputs."""
 
     mean: Annotated[tuple[float, ...] | None, *_FLOATS] = None
-    """Subtracted from every pixel before the model sees it, per channel, in the units of --value-range:
-    0.485,0.456,0.406."""
+    """Images and sounds: subtracted from every pixel, per channel, or from every sample before the model sees it, in the units
+    of --value-range: 0.485,0.456,0.406."""
 
     std: Annotated[tuple[float, ...] | None, *_FLOATS] = None
-    """Divided by after that, per channel: 0.229,0.224,0.225."""
+    """Images and sounds: divided by after that, per channel: 0.229,0.224,0.225."""
 
     value_range: Annotated[tuple[float, float] | None, *_RANGE] = None
-    """Values between which the model expects pixels before normalisation, black first: 0,1 or 0,255 or -1,1."""
+    """Images: values between which the model expects pixels before normalisation, black first: 0,1 or 0,255 or -1,1. Sounds:
+    those to which -1 and 1 are stretched, such as -32768,32768; 0,1 leaves them as they are."""
 
     layout: Literal["auto", "NCHW", "NHWC", "NT", "NCT", "NTC"] = "auto"
     """Order of the input's axes: of images NCHW (channels first) or NHWC (channels last), of sounds NT (samples alone), NCT
@@ -212,16 +213,16 @@ class SolveOptions:
     """Strength of the ridge penalty on the weights; 0 is plain least squares, as in the paper."""
 
     intercept: Annotated[bool, OFF] = False
-    """Fit an intercept besides the weights of the super-pixels."""
+    """Fit an intercept besides the weights of the segments (super-pixels, words or windows of time)."""
 
     kernel_width: Annotated[
         float | None, arg(metavar="WIDTH", help_behavior_hint="(default: all masks count the same)")
     ] = None
-    """Width of LIME's kernel, which gives masks near the whole image more weight; in cosine distance, LIME takes 0.25.
-    """
+    """Width of LIME's kernel, which gives masks that keep nearly the whole input more weight; in cosine distance, LIME takes
+    0.25."""
 
     underdetermined: Literal["error", "minimum-norm"] = "error"
-    """When a reference has too few different masks for its super-pixels: stop, or take the smallest weights that fit.
+    """When a reference has too few different masks for its segments: stop, or take the smallest weights that fit.
     """
 
     batch_size: Annotated[

@@ -168,7 +168,7 @@ class ProbeOptions:
     """Probability that a segment is kept, between 0 and 1."""
 
     workers: Annotated[int | None, arg(metavar="N", help_behavior_hint="(default: one per processor)")] = None
-    """Images cut into super-pixels at the same time."""
+    """Images: how many are cut into super-pixels at the same time."""
 
     def make(self, pool: "Pool", *, progress: bool) -> "ProbeSet":
         """Make the probe set of a pool of inputs."""

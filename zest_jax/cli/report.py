@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from zest_jax.probes import ProbeSet
     from zest_jax.report.page import Page
-    from zest_jax.screening import Models, SearchSettings
+    from zest_jax.screening import Filter, Models, SearchSettings
     from zest_jax.signature import Signature
 
 REFERENCES = 4
@@ -82,6 +82,9 @@ class Report(Common):
 
     where: Annotated[FilterOptions, arg(name="filter")] = dataclasses.field(default_factory=FilterOptions)
 
+    exclude: Annotated[tuple[str, ...], arg(metavar="NAME ...", help_behavior_hint="(default: none)")] = ()
+    """Models of the store to leave out; the suspect's very own signature is left out by itself, and the next one judged."""
+
     version: Annotated[int | None, arg(metavar="N", help_behavior_hint="(default: the newest)")] = None
     """Take the store as it was at this version."""
 
@@ -108,8 +111,10 @@ class Report(Common):
         """Refuse what cannot be before the work begins."""
         if (self.store is None) == (not self.models):
             raise UsageError("give either --store or --models" + (", not both" if self.models else ""))
-        if self.store is None and (self.where != FilterOptions() or self.version is not None):
-            raise UsageError("--version and filters go with --store; with --models, name those that are meant")
+        if self.store is None and (self.where != FilterOptions() or self.exclude or self.version is not None):
+            raise UsageError(
+                "--version, --exclude and filters go with --store; with --models, name those that are meant"
+            )
         for option in ("top", "references"):
             if (given := getattr(self, option)) is not None and given < 1:
                 raise UsageError(f"--{option} is {given}; give at least 1")
@@ -145,13 +150,15 @@ class Report(Common):
     def _suspect(self, models: "Models", name: str, made: dt.date) -> "Page":
         from zest_jax.progress import progress_bar
         from zest_jax.report.suspect_page import pictures_of, suspect_page
-        from zest_jax.screening import Store, investigate
+        from zest_jax.screening import Store, investigate, itself_told
 
         assert self.suspect is not None
         suspect = read_signature(Path(self.suspect))
         probes = self._probes(suspect)
         known = read_unrelated(self.unrelated, models if isinstance(models, Store) else None)
-        found = investigate(suspect, models, where=self.where.filter(), settings=self._search(), unrelated=known)
+        found = investigate(suspect, models, where=self._where(), settings=self._search(), unrelated=known)
+        if (itself := itself_told(found)) is not None:
+            note(itself)
         note_remarks(found)
         warn_of_poor_fits([suspect.label], [suspect])
         files = self._unrelated_files(known)
@@ -179,7 +186,7 @@ class Report(Common):
         from zest_jax.screening import Store, compare_all
 
         known = read_unrelated(self.unrelated, models if isinstance(models, Store) else None)
-        found = compare_all(models, where=self.where.filter(), align=self.align, top=self.top, unrelated=known)
+        found = compare_all(models, where=self._where(), align=self.align, top=self.top, unrelated=known)
         for text in found.remarks:
             note(text)
         with progress_bar("drawing", 2, unit="pictures", show=self.progress) as update:
@@ -192,6 +199,9 @@ class Report(Common):
                 files=self._unrelated_files(known),
                 progress=update,
             )
+
+    def _where(self) -> "Filter":
+        return dataclasses.replace(self.where.filter(), exclude=self.exclude)
 
     def _unrelated_files(self, known: "Sequence[Signature]") -> dict[str, str]:
         """Of the unrelated models that are in no store."""

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from zest_jax.report.mapped import Mapped
-    from zest_jax.screening import Among, Findings, Store
+    from zest_jax.screening import Among, Filter, Findings, Store
     from zest_jax.signature import Signature
 
 # A search opens every file of a store; more than these are worth a hint.
@@ -60,6 +60,10 @@ class Screen(Common):
     """Probe set of the store."""
 
     where: Annotated[FilterOptions, arg(name="filter")] = dataclasses.field(default_factory=FilterOptions)
+
+    exclude: Annotated[tuple[str, ...], arg(metavar="NAME ...", help_behavior_hint="(default: none)")] = ()
+    """Models of the store to leave out, such as those the suspect is known to come from. A model that is the suspect's very own
+    signature is left out by itself, and the next one judged."""
 
     unrelated: Annotated[tuple[str, ...], arg(metavar="NAME|U.sig ...", help_behavior_hint="(default: none)")] = ()
     """Models known to be trained independently of each other and of the suspect: names in the store, or signatures. Their
@@ -123,19 +127,21 @@ class Screen(Common):
 
     def _one(self, suspect: "Signature", store: "Store") -> None:
         from zest_jax import intervals
-        from zest_jax.screening import SearchSettings, investigate, same_as
+        from zest_jax.screening import SearchSettings, investigate, itself_told, same_as
 
         known = read_unrelated(self.unrelated, store)
         wanted = max(1, len(store)) if self.all else self.top
         settings = SearchSettings(
             top=wanted, candidates=None if self.all else candidates_of(self.candidates, wanted), align=self.align
         )
-        found = investigate(suspect, store, where=self.where.filter(), settings=settings, unrelated=known)
+        found = investigate(suspect, store, where=self._where(), settings=settings, unrelated=known)
         note_remarks(found)
         if self.figure is not None:
             from zest_jax.report.mapped import map_nearest
 
             draw(map_nearest(found), self.figure)
+        if (itself := itself_told(found)) is not None and not self.json:
+            (note if self.csv else _tell)(itself)
         same = same_as(found)
         if same is not None and not self.json:
             # Before any statistics.
@@ -158,13 +164,14 @@ class Screen(Common):
                     "digest": found.entry.digest,
                     "store": self.store,
                     "version": store.version,
-                    "filter": str(self.where.filter()),
+                    "filter": str(found.where),
                     "metric": "cosine",
                     "align": found.align,
                     "candidates": found.candidates,
                     "compared": found.compared,
                     "exact": found.exact,
                     "undefined": found.undefined,
+                    "itself": found.itself,
                     "same": None if same is None else {"kind": same.kind, "names": same.names},
                     "intervals": {"level": intervals.LEVEL, "resamples": intervals.RESAMPLES, "seed": intervals.SEED},
                     "nearest": rows,
@@ -191,7 +198,7 @@ class Screen(Common):
 
         top = None if self.all or self.csv else self.top
         known = read_unrelated(self.unrelated, store)
-        found = compare_all(store, where=self.where.filter(), align=self.align, top=top, unrelated=known)
+        found = compare_all(store, where=self._where(), align=self.align, top=top, unrelated=known)
         for text in found.remarks:
             note(text)
         if self.figure is not None:
@@ -204,7 +211,7 @@ class Screen(Common):
         pairs = [pair._asdict() for pair in found.pairs]
         if self.json:
             models = [as_json(entry) for entry in found.entries]
-            how = {"metric": "cosine", "align": found.align, "filter": str(self.where.filter())}
+            how = {"metric": "cosine", "align": found.align, "filter": str(found.where)}
             print_json(
                 {
                     "store": self.store,
@@ -221,6 +228,9 @@ class Screen(Common):
             _print_csv(["a", "b", "distance"], pairs)
         else:
             _print_pairs(found)
+
+    def _where(self) -> "Filter":
+        return dataclasses.replace(self.where.filter(), exclude=self.exclude)
 
     def _signature(self, suspect: str, store: "Store") -> "Signature":
         """Read the suspect, or sign it."""

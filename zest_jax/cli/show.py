@@ -59,7 +59,8 @@ class Show(Common):
             check_output(picture)
         for path in files:
             check_exists(path, "give a file that `zest sign` or `zest probes` wrote")
-        if kind_of(files[0]) == "probes":
+        # A damaged probe set is not told from another archive by its content.
+        if (kind := kind_of(files[0])) == "probes" or (kind == "other" and files[0].suffix.lower() == ".npz"):
             if len(files) > 1:
                 raise UsageError("a probe set is shown alone; give one file")
             self._show_probes(files[0], picture)
@@ -153,8 +154,27 @@ def _of_signature(signature: "Signature") -> dict[str, Any]:
         _segments_of(signature): _counts(segments["min"], segments["max"], segments["sum"]),
         "R2 of linear fits": f"{pooled} over all ({spread})",
         "probe set": signature.probe_hash[:16],
-        **signature.settings,
+        **_settings_of(signature),
     }
+
+
+def _settings_of(signature: "Signature") -> dict[str, Any]:
+    """Its settings, without those of the model that only inputs of another modality have."""
+    model, modality = signature.settings.get("model"), _modality(signature)
+    if modality == "image" or not isinstance(model, dict):
+        return signature.settings
+    other = set(_OF_IMAGES) if modality == "text" else {"channels_last"}
+    if modality == "audio":
+        # Layouts of images mean nothing here, and a range of 0 to 1 leaves sounds as they are.
+        if model.get("layout") in ("NHWC", "NCHW"):
+            other.add("layout")
+        if list(model.get("value_range") or ()) == [0, 1]:
+            other.add("value_range")
+    return {**signature.settings, "model": {name: value for name, value in model.items() if name not in other}}
+
+
+# What texts have not; sounds have some of it.
+_OF_IMAGES = ("mean", "std", "value_range", "layout", "channels_last", "rate")
 
 
 def _modality(signature: "Signature") -> str:

@@ -39,6 +39,8 @@ class Build(Common):
 
     def run(self) -> None:
         check_exists(self.config, "give a Python file that defines `zoo`")
+        if self.config.suffix.lower() != ".py":
+            raise UsageError(f"{self.config} does not end in .py; give a Python file that defines `zoo = Zoo(...)`")
         if self.out.exists() and not self.out.is_dir():
             raise UsageError(f"--out {self.out} is a file; name a folder")
         from zest_jax.zoo.build import build_zoo

@@ -7,14 +7,14 @@ from pathlib import Path
 import numpy as np
 
 from zest_jax.data.reading import ImageSet, ReadOptions, channels_of, fit_array
-from zest_jax.errors import FileFormatError, UnsafeFileError
+from zest_jax.errors import FileFormatError, UnsafeFileError, WrongFileError
 
 
 def load_array(path: Path, options: ReadOptions) -> ImageSet:
     """Read an array file; see `load_images`."""
     stored, stored_labels, class_names = _read(path, options.split)
     if not isinstance(stored, np.ndarray):
-        raise FileFormatError(f"{path} is a zip archive, but not one of NumPy arrays; write it with `np.savez`")
+        raise WrongFileError(f"{path} is a zip archive, but not one of NumPy arrays; write it with `np.savez`")
     images = _checked(stored, path)
     rows = options.rows(len(images))
     labels = None if stored_labels is None else _checked_labels(stored_labels, len(images), path)[rows]
@@ -35,7 +35,7 @@ def _read(path: Path, split: str) -> tuple[np.ndarray, np.ndarray | None, tuple[
             return data, None, None
         with data:
             if "header" in data.files and "packed_masks" in data.files:
-                raise FileFormatError(f"{path} is a probe set, already made; give the images to make probes from")
+                raise WrongFileError(f"{path} is a probe set, already made; give the images to make probes from")
             name = _image_key(data.files, split, path)
             labels = next(
                 (data[key] for key in ("labels", "y", f"y_{split}") if key in data.files and key != name), None
@@ -58,7 +58,7 @@ def _image_key(keys: list[str], split: str, path: Path) -> str:
             return key
     if len(keys) == 1:
         return keys[0]
-    raise FileFormatError(
+    raise WrongFileError(
         f"{path} holds the arrays {', '.join(keys) or '(none)'}; store the images as `images` (or `x`) "
         "and their classes as `labels` (or `y`)"
     )
@@ -68,7 +68,7 @@ def _checked(images: np.ndarray, path: Path) -> np.ndarray:
     if images.ndim == 3:
         images = images[..., None]
     if images.ndim != 4:
-        raise FileFormatError(
+        raise WrongFileError(
             f"{path} holds an array of shape {images.shape}; images are [N, H, W, C] or grey [N, H, W]"
         )
     if 0 in images.shape:
@@ -79,7 +79,7 @@ def _checked(images: np.ndarray, path: Path) -> np.ndarray:
             hint = "its channels come first; store `images.transpose(0, 2, 3, 1)`"
         elif images.shape[-1] == 4:
             hint = "drop the fourth channel (transparency?): store `images[..., :3]`"
-        raise FileFormatError(f"{path} holds images with {images.shape[-1]} channels (shape {images.shape}); {hint}")
+        raise WrongFileError(f"{path} holds images with {images.shape[-1]} channels (shape {images.shape}); {hint}")
     return images
 
 

@@ -20,7 +20,7 @@ from zest_jax.data.sounds import load_sound_pool
 from zest_jax.data.text_records import load_texts
 from zest_jax.data.texts import load_text_pool
 from zest_jax.data.tfds import is_tfds_folder, locate
-from zest_jax.errors import FileFormatError
+from zest_jax.errors import FileFormatError, WrongFileError
 
 __all__ = ["Dataset", "KnownDataset", "Modality", "channel_scales", "dataset_names", "known_dataset", "load_dataset"]
 
@@ -227,7 +227,7 @@ def load_dataset(
             inputs, labels = load_sounds(opened, samples, rate, options)
             class_names, mean_std = opened.class_names, ((0.0,), (1.0,))
     if labels is None:
-        raise FileFormatError(f"{source} has no labels: {_LABELS[modality]}, or choose a data set with a class label")
+        raise WrongFileError(f"{source} has no labels: {_LABELS[modality]}, or choose a data set with a class label")
     if labels.min() < 0:
         raise FileFormatError(
             f"{np.count_nonzero(labels < 0):,} of {len(labels):,} labels of {source} are negative: the classes of this "

@@ -22,7 +22,7 @@ from zest_jax.data.reading import (
     only_readable,
     to_array,
 )
-from zest_jax.errors import FileFormatError
+from zest_jax.errors import FileFormatError, WrongFileError
 from zest_jax.progress import progress_bar
 
 IMAGE_ENDINGS = frozenset(
@@ -39,7 +39,7 @@ def load_folder(folder: Path, options: ReadOptions) -> ImageSet:
     """
     paths = find_images(folder)
     if not paths:
-        raise FileFormatError(
+        raise WrongFileError(
             f"{folder} holds no images{what_else(folder)}; image files end in {', '.join(sorted(IMAGE_ENDINGS))}"
         )
     labels, class_names = folder_classes(folder, paths)

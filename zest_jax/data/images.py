@@ -8,7 +8,7 @@ from zest_jax.data.arrays import load_array
 from zest_jax.data.folder import IMAGE_ENDINGS, load_folder
 from zest_jax.data.reading import Color, ImageSet, OnSkip, ReadOptions, as_size
 from zest_jax.data.tfds import is_tfds_folder, is_tfds_name, load_tfds, not_found
-from zest_jax.errors import FileFormatError
+from zest_jax.errors import FileFormatError, WrongFileError
 
 __all__ = ["ImageSet", "kind_of_source", "load_images"]
 
@@ -112,7 +112,7 @@ def kind_of_source(source: str | os.PathLike[str]) -> Literal["folder", "array",
             f"{path} is not a NumPy file, whatever its name says: it is empty, truncated or of another kind"
         )
     if path.suffix.lower() in IMAGE_ENDINGS:
-        raise FileFormatError(f"{path} is a single image; give the folder that holds the images ({path.parent})")
-    raise FileFormatError(
+        raise WrongFileError(f"{path} is a single image; give the folder that holds the images ({path.parent})")
+    raise WrongFileError(
         f"{path} holds no images that can be read: give a folder of images, an .npy or .npz array, or the name of a TFDS data set"
     )

@@ -13,11 +13,11 @@ from zest_jax.data.bad_inputs import usable_rows
 from zest_jax.data.folder import find_files, folder_classes, what_else
 from zest_jax.data.reading import ReadOptions
 from zest_jax.data.sound_set import SoundOptions, SoundSet, StoredSound, sound_set
-from zest_jax.errors import FileFormatError, missing_extra
+from zest_jax.errors import WrongFileError, missing_extra
 
 SOUND_ENDINGS = frozenset((".wav", ".wave", ".flac"))
 # Found and named, so that no sound is left out unseen.
-_OTHER_ENDINGS = frozenset(
+OTHER_SOUND_ENDINGS = frozenset(
     f".{ending}"
     for ending in (
         "aac ac3 aif aifc aiff amr ape au caf m4a m4b mka mp2 mp3 mpga oga ogg opus ra snd voc w64 wma wv".split()  # noqa: SIM905  reads better
@@ -37,9 +37,9 @@ def load_sound_folder(folder: Path, wanted: SoundOptions, options: ReadOptions) 
     The headers of all files are read first, so that different rates are found before any sound is read.
     """
     library = _library()
-    paths = find_files(folder, SOUND_ENDINGS | _OTHER_ENDINGS)
+    paths = find_files(folder, SOUND_ENDINGS | OTHER_SOUND_ENDINGS)
     if not paths:
-        raise FileFormatError(
+        raise WrongFileError(
             f"{folder} holds no sounds{what_else(folder)}; sound files end in {', '.join(sorted(SOUND_ENDINGS))}"
         )
     labels, class_names = folder_classes(folder, paths)
@@ -82,7 +82,7 @@ def _check_one_rate(rates: list[int], folder: Path) -> None:
 
 def _header(path: Path, library: Any) -> int | str:
     """The sample rate of a file, or what is wrong with it."""
-    if path.suffix.lower() in _OTHER_ENDINGS:
+    if path.suffix.lower() in OTHER_SOUND_ENDINGS:
         return f"{path.suffix.lower()} is not read; convert it to .wav or .flac, such as by `ffmpeg -i IN OUT.wav`"
     try:
         if os.path.getsize(path) == 0:

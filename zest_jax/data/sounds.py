@@ -13,7 +13,7 @@ from zest_jax.data.sound_files import SOUND_ENDINGS, load_sound_folder
 from zest_jax.data.sound_records import SoundRecords, open_sounds, unknown_rate
 from zest_jax.data.sound_set import Channels, SoundOptions, SoundSet, StoredSound, sound_set
 from zest_jax.data.tfds import is_tfds_folder, is_tfds_name, not_found
-from zest_jax.errors import FileFormatError
+from zest_jax.errors import WrongFileError
 
 __all__ = ["SoundSet", "kind_of_sound_source", "load_sound_pool"]
 
@@ -110,8 +110,8 @@ def kind_of_sound_source(source: str | os.PathLike[str]) -> SoundSource:
     if path.is_dir():
         return "tfds" if is_tfds_folder(path) else "folder"
     if path.suffix.lower() in SOUND_ENDINGS:
-        raise FileFormatError(f"{path} is a single sound; give the folder that holds the sounds ({path.parent})")
-    raise FileFormatError(
+        raise WrongFileError(f"{path} is a single sound; give the folder that holds the sounds ({path.parent})")
+    raise WrongFileError(
         f"{path} holds no sounds that can be read: give a folder of .wav or .flac files, or the name of a TFDS data set"
     )
 

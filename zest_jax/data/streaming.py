@@ -13,7 +13,7 @@ from zest_jax.data.images import kind_of_source
 from zest_jax.data.known import dataset_names, known_dataset
 from zest_jax.data.reading import Size, as_size
 from zest_jax.data.tfds import decode_image, locate, open_images
-from zest_jax.errors import FileFormatError, missing_extra
+from zest_jax.errors import FileFormatError, WrongFileError, missing_extra
 
 
 class Batch(NamedTuple):
@@ -233,7 +233,7 @@ class _Images:
 def _open(source: str | os.PathLike[str], split: str, size: Size | None) -> _Images:
     kind = kind_of_source(source)
     if kind == "array":
-        raise FileFormatError(f"{source} is an array file, which is read whole; use `load_dataset`")
+        raise WrongFileError(f"{source} is an array file, which is read whole; use `load_dataset`")
     return _of_folder(Path(source).expanduser(), size) if kind == "folder" else _of_tfds(str(source), split, size)
 
 
@@ -261,7 +261,7 @@ def _of_tfds(source: str, split: str, size: Size | None) -> _Images:
     name = locate(source, split).name
     known = known_dataset(name) if name in dataset_names() else None
     if opened.label is None:
-        raise FileFormatError(f"{source} has no class label; it cannot be trained on")
+        raise WrongFileError(f"{source} has no class label; it cannot be trained on")
     size = size or as_size(known.size if known else None) or opened.size
     if size is None:
         raise ValueError(f"give `size`, in pixels, for the images of {source}: they have different sizes")

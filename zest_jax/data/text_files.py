@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from zest_jax.data.reading import ReadOptions
 from zest_jax.data.text_rows import TextRow, kind_of
-from zest_jax.errors import FileFormatError
+from zest_jax.errors import FileFormatError, WrongFileError
 
 LABEL = "label"
 _TEXT = "text"
@@ -215,11 +215,11 @@ def _column(names: list[str], column: str | None, delimiter: str, path: Path) ->
             )
         column = _TEXT if _TEXT in others else others[0] if len(others) == 1 else None
         if column is None:
-            raise FileFormatError(
+            raise WrongFileError(
                 f"{path} has the columns {listed}; pass `column` (`--column`), the one that holds the texts"
             )
     if column not in names:
-        raise FileFormatError(f"{path} has no column {column!r}; its first row names {listed}")
+        raise WrongFileError(f"{path} has no column {column!r}; its first row names {listed}")
     if names.count(column) > 1:
         raise FileFormatError(
             f"{path} has {names.count(column)} columns called {column!r}; give each a name of its own"
@@ -241,7 +241,7 @@ def _field(objects: list[dict], column: str | None, path: Path) -> str | None:
     names = list(dict.fromkeys(name for value in objects for name in value))
     if column is not None:
         if column not in names:
-            raise FileFormatError(f"no line of {path} has the field {column!r}; their fields: {_listed(names)}")
+            raise WrongFileError(f"no line of {path} has the field {column!r}; their fields: {_listed(names)}")
         return column
     if not objects:
         return None
@@ -251,7 +251,7 @@ def _field(objects: list[dict], column: str | None, path: Path) -> str | None:
     if len(texts) == 1:
         return texts[0]
     if not texts:
-        raise FileFormatError(f"no field of the objects in {path} is a string; their fields: {_listed(names)}")
-    raise FileFormatError(
+        raise WrongFileError(f"no field of the objects in {path} is a string; their fields: {_listed(names)}")
+    raise WrongFileError(
         f"the objects in {path} have the fields {_listed(texts)}; pass `column` (`--column`), the one that holds the texts"
     )

@@ -9,7 +9,7 @@ import numpy as np
 from zest_jax.data.reading import ReadOptions
 from zest_jax.data.text_rows import TextRow
 from zest_jax.data.tfds import label_feature, locate, open_builder, open_split
-from zest_jax.errors import FileFormatError
+from zest_jax.errors import FileFormatError, WrongFileError
 from zest_jax.progress import progress_bar
 
 _BLOCK = 512
@@ -115,7 +115,7 @@ def _text_features(kinds: Mapping[str, str], column: str | None, source: str) ->
     listed = f"{source} has the text features {', '.join(sorted(texts)) or '(none)'}"
     if column is not None:
         if column not in texts:
-            raise FileFormatError(f"{listed}, and no {column!r}; choose one of them, or leave `column` out")
+            raise WrongFileError(f"{listed}, and no {column!r}; choose one of them, or leave `column` out")
         return (column,)
     if {"title", "description"} <= set(texts):
         return ("title", "description")
@@ -123,7 +123,7 @@ def _text_features(kinds: Mapping[str, str], column: str | None, source: str) ->
         return ("text",)
     if len(texts) == 1:
         return texts
-    raise FileFormatError(f"{listed}; read are `title` with `description`, `text`, or the only one there is")
+    raise WrongFileError(f"{listed}; read are `title` with `description`, `text`, or the only one there is")
 
 
 def _decoded(text: bytes | str) -> str:

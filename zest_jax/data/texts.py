@@ -9,7 +9,7 @@ from zest_jax.data.text_files import read_json_lines, read_lines, read_table
 from zest_jax.data.text_records import open_texts, read_records
 from zest_jax.data.text_rows import TextSet, text_set
 from zest_jax.data.tfds import is_tfds_folder, is_tfds_name, not_found
-from zest_jax.errors import FileFormatError
+from zest_jax.errors import WrongFileError
 
 __all__ = ["TextSet", "kind_of_text_source", "load_text_pool"]
 
@@ -123,14 +123,14 @@ def kind_of_text_source(source: str | os.PathLike[str]) -> TextSource:
     if path.is_dir():
         if is_tfds_folder(path):
             return "tfds"
-        raise FileFormatError(
+        raise WrongFileError(
             f"{path} is a folder, and no data set prepared by TFDS; give one file that holds all texts: .txt, .csv, .tsv or "
             ".jsonl"
         )
     kind = _KIND_OF_ENDING.get(path.suffix.lower())
     if kind is None:
         hint = "; if it holds one JSON value a line, call it .jsonl" if path.suffix.lower() == ".json" else ""
-        raise FileFormatError(
+        raise WrongFileError(
             f"{path} is no file of texts by its ending; read are .txt (one text a line), .csv and .tsv (the first row names "
             f"the columns) and .jsonl (one JSON value a line){hint}"
         )

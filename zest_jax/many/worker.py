@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from zest_jax.blackbox.files import is_reference
+from zest_jax.errors import ConstantOutputsWarning
 from zest_jax.many.job import Failed, Job, attempt
 from zest_jax.probes.probe_set import ProbeSet
 from zest_jax.version import __version__
@@ -88,7 +89,9 @@ def sign_one(job: Mapping[str, Any], probes: Sequence[Any], probe_hash: str, ver
         outcome = attempt(one, _fetched[probe_hash])
     if isinstance(outcome, Failed):
         return {"where": where, "error": outcome.error, "trace": outcome.trace, "absent": outcome.absent}
-    told = dict.fromkeys(str(each.message) for each in caught if each.category is UserWarning)
+    # What fits poorly, the driver tells of all models together.
+    telling = (UserWarning, ConstantOutputsWarning)
+    told = dict.fromkeys(str(each.message) for each in caught if each.category in telling)
     return {
         "where": where,
         "signature": outcome.signature.to_bytes(),

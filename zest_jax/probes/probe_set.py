@@ -15,7 +15,7 @@ import numpy as np
 
 from zest_jax.atomic import atomic_write
 from zest_jax.data.known import Modality
-from zest_jax.errors import FileFormatError
+from zest_jax.errors import FileFormatError, WrongFileError
 from zest_jax.probes.checks import checked_masks, checks_of, warn_if_blind
 from zest_jax.probes.masks import DistinctMasks, distinct_masks, unpack
 from zest_jax.probes.spectrum import Stft, whole_number
@@ -222,17 +222,17 @@ class ProbeSet:
             FileNotFoundError: there is no such file.
             FileFormatError: it is truncated, was changed, or is not a probe set.
         """
-        path = Path(path)
+        path, start = Path(path), b""
         try:
             with path.open("rb") as file:
-                array = file.read(6) == b"\x93NUMPY"
-            if array:
-                raise FileFormatError(
+                start = file.read(6)
+            if start == b"\x93NUMPY":
+                raise WrongFileError(
                     f"{path} is an array of NumPy, not a probe set; make one of its images: `zest probes {path} -o probes.npz`"
                 )
             with path.open("rb") as file, np.load(file, allow_pickle=False) as data:
                 if not hasattr(data, "files") or "header" not in data.files:
-                    raise FileFormatError(
+                    raise WrongFileError(
                         f"{path} is not a probe set; make one with `zest probes` or `image_probes(...).save(path)`"
                     )
                 header = json.loads(str(data["header"]))
@@ -250,7 +250,9 @@ class ProbeSet:
         ) as error:
             if isinstance(error, FileNotFoundError):
                 raise
-            raise FileFormatError(
+            # What was cut off still begins like an archive.
+            what = FileFormatError if start.startswith(b"PK") or not start else WrongFileError
+            raise what(
                 f"{path} cannot be read as a probe set ({error}); it is truncated, damaged or of another kind: "
                 "make it again with `zest probes`"
             ) from error

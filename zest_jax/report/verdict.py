@@ -1,7 +1,7 @@
 """The verdict on a suspect in plain words, or why there is none."""
 
 from zest_jax.report.page import Headline
-from zest_jax.screening import Findings, Near, same_as
+from zest_jax.screening import Findings, Near, itself_told, same_as
 from zest_jax.wording import counted, decimals, sentence
 
 SAME = {
@@ -21,12 +21,13 @@ def verdict_of(found: Findings) -> Headline:
         ("Models compared", compared_of(found)),
     ]
     same = same_as(found)
-    first, by_distance = [], ""
+    itself, first, by_distance = itself_told(found), [], ""
     notes = [*map(sentence, found.remarks)]
     if same is not None and same.decides:
         first, by_distance = [f"{same.text} That needs no statistics."], "By the distance alone: "
     elif same is not None:
         notes.insert(0, same.text)
+    told = () if itself is None else (f"{itself}.",)
     if judged is None:
         assert found.no_judgement is not None
         reason = f"There is no verdict: {found.no_judgement}."
@@ -38,7 +39,7 @@ def verdict_of(found: Findings) -> Headline:
         return Headline(
             tone="related" if first else "none",
             headline=SAME[same.kind] if same is not None and first else "No verdict",
-            paragraphs=(*first, reason, remedy),
+            paragraphs=(*told, *first, reason, remedy),
             facts=tuple(facts),
             notes=tuple(notes),
         )
@@ -73,7 +74,7 @@ def verdict_of(found: Findings) -> Headline:
     return Headline(
         tone=tone,
         headline=headline,
-        paragraphs=(*first, f"{by_distance}{plain} {meaning}"),
+        paragraphs=(*told, *first, f"{by_distance}{plain} {meaning}"),
         facts=tuple(facts),
         notes=(f"In full: {judged.text}", *notes),
     )

@@ -24,7 +24,7 @@ from zest_jax.screening.judging import (
     one_alignment,
     unrelated_distances,
 )
-from zest_jax.screening.sameness import Same, same_as
+from zest_jax.screening.sameness import Same, itself_told, same_as
 from zest_jax.screening.search import Hit, Screening, SearchSettings, distance_table, distances_from, screen
 from zest_jax.screening.sketch import SketchSettings
 from zest_jax.screening.store import Added, Removed, Store, StoreVersion
@@ -70,6 +70,7 @@ __all__ = [
     "one_alignment",
     "pair_distances",
     "pruned",
+    "itself_told",
     "same_as",
     "screen",
     "unrelated_distances",

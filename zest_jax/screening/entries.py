@@ -5,6 +5,7 @@ import datetime as dt
 from typing import NamedTuple
 
 from zest_jax.names import check_text
+from zest_jax.wording import listed
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -76,6 +77,7 @@ class Filter:
         owner: one of these owners; () for any.
         since: first date, included; None for any.
         until: last date, included; None for any.
+        exclude: names of models that are not meant.
 
     Raises:
         ValueError: a value is no possible one, or `since` is after `until`.
@@ -91,9 +93,10 @@ class Filter:
     owner: tuple[str, ...] = ()
     since: dt.date | None = None
     until: dt.date | None = None
+    exclude: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        for field in ("architecture", "data", "owner"):
+        for field in ("architecture", "data", "owner", "exclude"):
             values = getattr(self, field)
             if isinstance(values, str):
                 raise ValueError(f"`{field}` is the text {values!r}; give a tuple of texts, ({values!r},)")
@@ -115,6 +118,8 @@ class Filter:
             parts.append(f"date >= DATE '{self.since.isoformat()}'")
         if self.until is not None:
             parts.append(f"date <= DATE '{self.until.isoformat()}'")
+        if self.exclude:
+            parts.append(f"name NOT IN ({', '.join(quoted(name) for name in self.exclude)})")
         return " AND ".join(parts) or None
 
     def __str__(self) -> str:
@@ -124,6 +129,8 @@ class Filter:
             if getattr(self, field)
         ]
         parts += [f"{field} {value}" for field in ("since", "until") if (value := getattr(self, field)) is not None]
+        if self.exclude:
+            parts.append(f"without {listed(self.exclude, 5)}")
         return ", ".join(parts) or "any"
 
 

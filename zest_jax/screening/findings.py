@@ -16,6 +16,7 @@ from zest_jax.intervals import Interval, distance_interval
 from zest_jax.screening.entries import ANY, Entry, Filter
 from zest_jax.screening.exact import alignment_of, distances_among, distances_to
 from zest_jax.screening.families import models_of_pairs, pair_distances
+from zest_jax.screening.itself import check_excluded, without_itself
 from zest_jax.screening.judging import (
     Judgement,
     check_unrelated,
@@ -84,6 +85,8 @@ class Findings(NamedTuple):
         nearest: the nearest models, nearest first.
         signatures: of the nearest models, up to 100.
         alignments: how their classes are matched with the suspect's.
+        itself: names of models whose signature is the suspect's very own; they are neither compared nor judged, unless there
+            is no other model.
         compared: models that met the filter.
         exact: to how many of them exact distances were computed.
         undefined: names of those of them that have none.
@@ -113,6 +116,7 @@ class Findings(NamedTuple):
     nearest: tuple[Near, ...]
     signatures: tuple[Signature, ...]
     alignments: tuple[Alignment, ...]
+    itself: tuple[str, ...]
     compared: int
     exact: int
     undefined: tuple[str, ...]
@@ -199,7 +203,8 @@ def investigate(
 
     Args:
         suspect: comparable with the models.
-        models: a store, which is searched, or signatures, which are all compared exactly.
+        models: a store, which is searched, or signatures, which are all compared exactly. A model whose signature is the
+            suspect's very own is left out, so that the next one is judged, unless there is no other.
         where: which models of a store are meant.
         settings: how many are wanted, and how thoroughly they are looked for. Where not all models have the suspect's class names
             and a verdict is wanted, `settings.align` gives way to "greedy": see `common_alignment`.
@@ -207,7 +212,7 @@ def investigate(
 
     Raises:
         ValueError: `unrelated` gives no pair besides the one to be judged, or is refused by `check_unrelated`; two signatures
-            have the same name.
+            have the same name; a model to be left out is not in the store.
         ProbeMismatchError, DegenerateSignatureError, StoreError, FileFormatError: as for `screen`.
 
     >>> rng = np.random.default_rng(0)
@@ -223,9 +228,12 @@ def investigate(
     ('model-1', True)
     """
     align, remarks = settings.align, []
+    check_excluded(models, where)
+    entry = entry_of(suspect)
+    others, meant, itself = without_itself(entry, models, where)
     if unrelated:
         check_unrelated(unrelated, suspect)
-        names = {entry.class_names for entry in entries_among(models, where)}
+        names = {entry.class_names for entry in entries_among(others, meant)}
         align = common_alignment(suspect, unrelated, names, align=align)
         if align != settings.align and _some_go_by_name(suspect, unrelated, names):
             whose = "not all models have the suspect's class names"
@@ -233,10 +241,10 @@ def investigate(
                 whose = "the suspect has no class names"
             remarks.append(f"{whose}, so all are matched greedily: else no verdict would be fair")
     settings = SearchSettings(top=settings.top, candidates=settings.candidates, align=align)
-    if isinstance(models, Store):
-        found = screen(suspect, models, where=where, settings=settings)
+    if isinstance(others, Store):
+        found = screen(suspect, others, where=meant, settings=settings)
     else:
-        found = _compared(suspect, models, where, settings)
+        found = _compared(suspect, others, meant, settings)
     if found.undefined:
         remarks.append(without_a_distance(len(found.undefined), "model", found.undefined))
     judgement, reason, yardstick = _judged(suspect, unrelated, found, align)
@@ -246,7 +254,7 @@ def investigate(
     intervals = [distance_interval(suspect, each, align_by=matched) for each, matched in pairs]
     return Findings(
         suspect=suspect,
-        entry=entry_of(suspect),
+        entry=entry,
         models=models,
         where=where,
         align=align,
@@ -257,6 +265,7 @@ def investigate(
         ),
         signatures=tuple(near),
         alignments=alignments,
+        itself=itself,
         compared=found.compared,
         exact=found.exact,
         undefined=found.undefined,
@@ -305,6 +314,7 @@ def compare_all(
     """
     if not isinstance(models, Store) and len(models) < 2:
         raise ValueError(f"{len(models)} signature was given; distances among models need two or more")
+    check_excluded(models, where)
     entries = entries_among(models, where)
     if len(unrelated) == 1:
         raise ValueError(f"`unrelated` names {unrelated[0].label} alone; a distance needs two models or more")

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from zest_jax.errors import NotAStoreError, StoreError, missing_extra
+from zest_jax.errors import NotAStoreError, NotInStoreError, StoreError, missing_extra
 
 # What systems say when there is no more room for a file.
 _FULL = ("No space left", "quota exceeded", "File too large")
@@ -68,7 +68,7 @@ def open_dataset(uri: str, version: int | None, storage_options: Mapping[str, st
             with told(uri, "read"):
                 there = sorted(int(each["version"]) for each in newest.versions())
             if version not in there:
-                raise StoreError(f"{uri} has no version {version}; it has {_numbers(there)}") from error
+                raise NotInStoreError(f"{uri} has no version {version}; it has {_numbers(there)}") from error
             raise
         if isinstance(error.__cause__, ValueError) and "was not found" in str(error.__cause__):
             if folder is not None and (files := [file for file in folder.glob("data/*.lance") if file.is_file()]):
@@ -97,7 +97,7 @@ def check_room(uri: str) -> None:
         StoreError: it does.
     """
     if found := other_files(uri):
-        raise StoreError(
+        raise NotAStoreError(
             f"{uri} is a folder that holds other files ({', '.join(found[:3])}); name a folder that does not exist"
         )
 

@@ -55,7 +55,7 @@ def same_as(found: Findings) -> Same | None:
     >>> same.kind, same.names, same_as(investigate(model("suspect", b.weights + 0.1), [a, b]))
     ('weights', ('b',), None)
     """
-    where = "in the store" if isinstance(found.models, Store) else "among the signatures given"
+    where = _where(found)
     names = [near.entry.name for near in found.nearest if near.entry.digest == found.entry.digest]
     if names:
         return Same(
@@ -82,6 +82,18 @@ def same_as(found: Findings) -> Same | None:
     classes = f"{counted(k, 'matched class', 'matched classes')} (of {n:,} and {m:,})"
     text = f"The distance to {name} is 0 but for rounding: both have proportional weights for all {classes}."
     return Same("proportional", (name,), text)
+
+
+def itself_told(found: Findings) -> str | None:
+    """That the suspect's very own signature is among the models, where another one is judged; else None."""
+    if not found.itself:
+        return None
+    one = len(found.itself) == 1
+    return f"{listed(found.itself, 5)} {_where(found)} {'is' if one else 'are'} this very signature; the next one is judged"
+
+
+def _where(found: Findings) -> str:
+    return "in the store" if isinstance(found.models, Store) else "among the signatures given"
 
 
 def _file(signature: Signature) -> str | None:

@@ -9,7 +9,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 from jaxtyping import Float
 
-from zest_jax.errors import DegenerateSignatureError, StoreError
+from zest_jax.errors import DegenerateSignatureError, NotInStoreError
 from zest_jax.screening.entries import ANY, Entry, Filter
 from zest_jax.screening.exact import Classes, distances_to, joined, table_of_blocks
 from zest_jax.screening.layout import SketchBatch
@@ -153,7 +153,7 @@ def screen(
             kept = np.sort(np.argpartition(estimates, wanted - 1)[:wanted])
             rows, estimates = rows[kept], estimates[kept]
     if not compared:
-        raise StoreError(_nothing(store, where))
+        raise NotInStoreError(_nothing(store, where))
     order = np.argsort(estimates, kind="stable")
     hits: list[Hit] = []
     undefined: list[str] = []
@@ -235,7 +235,7 @@ def distance_table(
         rows += batch["_rowid"].to_pylist()
         classes += batch["classes"].to_pylist()
     if len(rows) < 2:
-        raise StoreError(
+        raise NotInStoreError(
             f"{_nothing(store, where)}; distances among models need two"
             if not rows
             else f"{store.uri} holds one model that is meant ({where}); distances among models need two or more"
@@ -294,7 +294,7 @@ def distances_from(
         row for batch in store.scan(["classes"], where=where.sql(), rows=8192) for row in batch["_rowid"].to_pylist()
     ]
     if not rows:
-        raise StoreError(_nothing(store, where))
+        raise NotInStoreError(_nothing(store, where))
     entries, distances = [], []
     for part in store.load_rows(rows):
         entries += [entry for entry, _ in part]

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from zest_jax.errors import FileFormatError
+from zest_jax.errors import FileFormatError, WrongFileError
 from zest_jax.models.registry import ModelConfig
 from zest_jax.zoo.entries import Entry
 
@@ -114,7 +114,7 @@ def load_zoo(path: str | os.PathLike[str]) -> Zoo:
     except Exception as error:
         raise FileFormatError(f"{path} cannot be used as a zoo: {type(error).__name__}: {error}") from error
     if not isinstance(found, Zoo):
-        raise FileFormatError(f"{path} does not define `zoo = Zoo(...)`; see configs/zoo")
+        raise WrongFileError(f"{path} does not define `zoo = Zoo(...)`; see configs/zoo")
     return found
 
 

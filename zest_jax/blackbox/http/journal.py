@@ -17,7 +17,7 @@ from typing import NamedTuple
 import numpy as np
 
 from zest_jax.blackbox.http.scores import Answer
-from zest_jax.errors import BudgetError, FileFormatError, ModelOutputError
+from zest_jax.errors import BudgetError, FileFormatError, ModelOutputError, WrongFileError
 
 # What tells a journal from other SQLite files: "ZEST", in the place that SQLite keeps for it.
 APPLICATION_ID = 0x5A455354
@@ -82,7 +82,7 @@ class Journal:
                 f"cannot write the journal {self.path}: the folder {self.path.parent} does not exist; create it first"
             )
         if self.path is not None and self.path.is_dir():
-            raise FileFormatError(f"{self.path} is a folder, not a journal; name a file")
+            raise WrongFileError(f"{self.path} is a folder, not a journal; name a file")
         with self._errors_named():
             # Transactions are begun and ended here by hand.
             self._db = sqlite3.connect(
@@ -130,9 +130,7 @@ class Journal:
         (version,) = self._db.execute("PRAGMA user_version").fetchone()
         (tables,) = self._db.execute("SELECT count(*) FROM sqlite_master").fetchone()
         if application != APPLICATION_ID and tables:
-            raise FileFormatError(
-                f"{self.path} is another SQLite database, not a journal of answers; name another file"
-            )
+            raise WrongFileError(f"{self.path} is another SQLite database, not a journal of answers; name another file")
         if version > VERSION:
             raise FileFormatError(
                 f"{self.path} is a journal of version {version}, and this zest_jax reads version {VERSION}; update it"
