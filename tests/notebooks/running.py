@@ -1,0 +1,21 @@
+"""Running one notebook and comparing it with what is kept of it; each has a file of its own, so that they are shared out."""
+
+import json
+import runpy
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+SCRIPT: dict[str, Any] = runpy.run_path(str(ROOT / "scripts" / "notebooks.py"))
+
+
+def check_runs(number: int, *packages: str) -> None:
+    """Run the notebook with that number; its headline numbers are those of the results file, within what rounding explains."""
+    for package in ("papermill", "ipykernel", *packages):
+        pytest.importorskip(package)
+    (path,) = SCRIPT["notebooks"]([str(number)])
+    found = SCRIPT["headline"](SCRIPT["execute"](path))
+    kept = json.loads(SCRIPT["result_file"](path).read_text(encoding="utf-8"))
+    assert not SCRIPT["differences"](found, kept["numbers"])
