@@ -20,10 +20,10 @@ PAGE = ROOT / "docs" / "performance.md"
 Result = Mapping[str, Any]
 _HEAD = """# Performance
 
-Made by `python -m benchmarks.speed.page` from the files in `benchmarks/results`; no figure in it is typed by hand. A ratio is against
-a named alternative that ran side by side, and its range that of the rounds. Shared machines drift by several percent between
-rounds, so read ratios, not seconds. What was tried and left is in [the notes](../benchmarks/NOTES.md); what stores of up to a
-million models need, in [sizing](sizing.md).
+Made by `python -m benchmarks.speed.page` from the files in `benchmarks/results`; no figure in it is typed by hand. A ratio is
+against a named alternative that ran side by side, and its range that of the rounds. Shared machines drift by several percent
+between rounds, so read ratios, not seconds. What was tried and left is in [the notes](../benchmarks/NOTES.md); what stores of up to
+a million models need, in [sizing](sizing.md).
 """
 
 
@@ -259,8 +259,8 @@ def _zoo(folder: pathlib.Path) -> str:
     options = result["options"]
     return (
         f"## A small zoo\n\n{len(result['models'])} models, built in {minutes:.0f} minutes on {machine(result)} by "
-        f"`make zoo-small`; {options['n_references']} references, {options['n_samples']} masks. Relative distance divides by the mean of the "
-        f"independent models.\n\n{(folder / 'table.md').read_text(encoding='utf-8')}"
+        f"`make zoo-small`; {options['n_references']} references, {options['n_samples']} masks. Relative distance divides by the "
+        f"mean of the independent models.\n\n{(folder / 'table.md').read_text(encoding='utf-8')}"
     )
 
 
