@@ -22,8 +22,8 @@ _HEAD = """# Performance
 
 Made by `python -m benchmarks.speed.page` from the files in `benchmarks/results`; no figure in it is typed by hand. A ratio is
 against a named alternative that ran side by side, and its range that of the rounds. Shared machines drift by several percent
-between rounds, so read ratios, not seconds. What was tried and left is in [the notes](../benchmarks/NOTES.md); what stores of up to
-a million models need, in [sizing](sizing.md).
+between rounds, so read ratios, not seconds. What was tried and left is in [the notes](../benchmarks/NOTES.md); what stores of
+up to a million models need, in [sizing](sizing.md).
 """
 
 
