@@ -41,9 +41,10 @@ class Environments:
     def __init__(self, built: Built, scratch: Path) -> None:
         self.built, self.venv, self.scratch = built, scratch / "venv", scratch
         beside = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
-        self.uv = shutil.which("uv", path=beside)
-        if self.uv is None:
+        uv = shutil.which("uv", path=beside)
+        if uv is None:
             raise SystemExit("uv, which makes the environments, is not installed; `make extras-check` brings it")
+        self.uv = uv
         with zipfile.ZipFile(built.wheel) as wheel:
             (name,) = [name for name in wheel.namelist() if name.endswith(".dist-info/METADATA")]
             about = Parser().parsestr(wheel.read(name).decode())

@@ -29,8 +29,11 @@ features = {"pythonClassName": f"{core}.features_dict.FeaturesDict", "featuresDi
 (folder / "label.labels.txt").write_text("cat\ndog\n")
 with contextlib.suppress(ImportError):  # where it is missing there is nothing to write the records with
     from array_record.python.array_record_module import ArrayRecordWriter
-    from tensorflow_datasets.proto.tf_example_generated_pb2 import Example
-    from tensorflow_datasets.proto.tf_feature_generated_pb2 import BytesList, Feature, Features, Int64List
+    from tensorflow_datasets.proto import tf_example_generated_pb2, tf_feature_generated_pb2
+
+    example, feature = vars(tf_example_generated_pb2), vars(tf_feature_generated_pb2)
+    Example, Feature, Features = example["Example"], feature["Feature"], feature["Features"]
+    BytesList, Int64List = feature["BytesList"], feature["Int64List"]
 
     writer = ArrayRecordWriter(str(folder / shard), "group_size:1")
     for i, pixels in enumerate(np.random.default_rng(0).integers(0, 256, (8, 8, 8, 3), np.uint8)):

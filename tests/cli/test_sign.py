@@ -213,7 +213,7 @@ def test_partial_of_another_run_is_not_continued(zest, here, session, many_probe
     command = ["sign", "slow_model3:make", "--batch-size", "16", "-o", "x.sig", "--probes"]
     assert zest(*command, many_probes)[0] == 1
     code, _, err = zest(*command, session.probes)
-    assert code == 1
+    assert code == 2
     assert "x.sig.partial belongs to another run" in err
 
 

@@ -152,7 +152,7 @@ def test_wrong_use(zest, session, here, models, tiny):
         ([model, "--ray", "127.0.0.1:1"], 1, "nothing answers at 127.0.0.1:1"),
         (
             [model, "--store", "full", "--probes", "other.npz"],
-            1,
+            2,
             "give the probe set of the store, or name another store",
         ),
         ([model, "--store", "full", "--ridge", "1"], 2, "fitted with ridge 0.0, not 1.0 as for victim"),
