@@ -12,7 +12,6 @@ from zest_jax.cli.files import UsageError, check_model, read_probes
 from zest_jax.cli.options import OFF, Common, ModelOptions, SolveOptions, detected
 from zest_jax.cli.pools import PoolOptions, ProbeOptions
 from zest_jax.cli.remote import RemoteOptions, closed_in_the_end, is_url, tell_costs, tell_sent
-from zest_jax.cli.sign import importable_from_here
 
 if TYPE_CHECKING:
     from zest_jax.probes import ProbeSet
@@ -66,11 +65,10 @@ class Compare(Common):
         remote = self.remote.settings(modality=None if modality == "auto" else modality)
         # Where none is remote, their options are refused by name.
         local = {} if any(is_url(model) for model in models) else self.remote.settings()
-        with importable_from_here():
-            boxes = [
-                self.how.load(model, factory=factory, remote=remote if is_url(model) else local)
-                for model, factory in ((self.model_a, None), (self.model_b, self.factory_b))
-            ]
+        boxes = [
+            self.how.load(model, factory=factory, remote=remote if is_url(model) else local)
+            for model, factory in ((self.model_a, None), (self.model_b, self.factory_b))
+        ]
         if boxes[0].label == boxes[1].label:
             boxes[0].label, boxes[1].label = self.model_a, self.model_b
         probes = self._probes() if probes is None else probes

@@ -161,11 +161,15 @@ class ModelOptions:
     ) -> "BlackBox":
         """Open one model; `remote` holds what only models behind an HTTP address take."""
         from zest_jax.blackbox import load_model
+        from zest_jax.blackbox.files import is_reference
         from zest_jax.cli.files import check_model
+        from zest_jax.importing import importable_from
 
         check_model(model)
-        settings = {**self.settings(), **(remote or {}), "factory": factory or self.factory, "label": label}
-        return load_model(model, **settings)
+        factory = factory or self.factory
+        settings = {**self.settings(), **(remote or {}), "factory": factory, "label": label}
+        with importable_from(str(Path.cwd()) if factory is not None or is_reference(model) else None):
+            return load_model(model, **settings)
 
     def settings(self) -> dict[str, Any]:
         """Keyword arguments of `load_model`."""

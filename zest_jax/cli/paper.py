@@ -8,8 +8,8 @@ from tyro.conf import Positional, arg
 
 from zest_jax.cli.files import UsageError
 from zest_jax.cli.options import Common
-from zest_jax.cli.sign import importable_from_here
 from zest_jax.errors import ZestError
+from zest_jax.importing import importable_from
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -39,7 +39,7 @@ class Paper(Common):
             raise UsageError(
                 "zest paper runs in a clone of the repository, where benchmarks/paper is; change to its folder, or clone it"
             )
-        with importable_from_here():
+        with importable_from(str(Path.cwd())):
             from benchmarks.paper.every import run_all
             from benchmarks.paper.experiment import Options
             from benchmarks.record import RESULTS

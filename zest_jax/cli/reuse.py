@@ -10,7 +10,6 @@ from tyro.conf import Positional, arg
 from zest_jax.cli.console import note
 from zest_jax.cli.files import UsageError
 from zest_jax.cli.options import OFF, Common, ModelOptions, commas, settings
-from zest_jax.cli.sign import importable_from_here
 from zest_jax.cli.training_data import TrainingData, adjusted, read_rows
 
 if TYPE_CHECKING:
@@ -269,8 +268,7 @@ class Extract(_Trained):
             raise UsageError(
                 f"{self.victim} does not tell its architecture; give --model, the architecture of the copy"
             )
-        with importable_from_here():
-            box = self.how.load(str(self.victim))
+        box = self.how.load(str(self.victim))
         data, test = self.data.read(seed=self.seed, progress=self.progress)
         check_victim(box, data)
         note(f"{self.model} from the answers of {box.label} to {len(data):,} inputs of {data.name}")

@@ -246,11 +246,9 @@ class Screen(Common):
                 f"--probes {self.probes} is probe set {probes.hash[:16]}, and {self.store} holds signatures of "
                 f"{store.header.probe_hash[:16]}; give the probe set of the store"
             )
-        from zest_jax.cli.sign import importable_from_here
         from zest_jax.signing import sign
 
-        with importable_from_here():
-            box = self.how.load(suspect)
+        box = self.how.load(suspect)
         return sign(box, probes, progress=self.progress, **self.solve.arguments())
 
 

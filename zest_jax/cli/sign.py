@@ -2,7 +2,6 @@
 
 import contextlib
 import dataclasses
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -59,8 +58,7 @@ class Sign(Common):
         probes = read_probes(self.probes)
         journal = self.output.with_name(self.output.name + ".journal") if is_url(self.model) else None
         remote = self.remote.settings(journal=journal, modality=None if journal is None else probes.modality)
-        with importable_from_here():
-            box = self.how.load(self.model, label=self.label, remote=remote)
+        box = self.how.load(self.model, label=self.label, remote=remote)
         with closed_in_the_end([box]):
             # The file's name, where none was given: a store takes not every one, and asking may cost.
             check_text("label", box.label)
@@ -107,15 +105,3 @@ def kept_on_interrupt(partial: Path, box: "BlackBox") -> Iterator[None]:
         if partial.exists():
             note(f"what is done so far is in {partial}; delete it to start anew")
         raise
-
-
-@contextlib.contextmanager
-def importable_from_here() -> Iterator[None]:
-    """Let MODULE:FUNCTION name a module in the current folder, as `python -m` does."""
-    here = str(Path.cwd())
-    sys.path.insert(0, here)
-    try:
-        yield
-    finally:
-        if here in sys.path:
-            sys.path.remove(here)

@@ -1,8 +1,6 @@
 """One model to be signed, how, and what came of it."""
 
-import contextlib
 import dataclasses
-import sys
 import time
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -11,6 +9,7 @@ from typing import Any, NamedTuple, Protocol
 from zest_jax.blackbox.files import is_reference
 from zest_jax.blackbox.recognise import is_checkpoint_folder
 from zest_jax.errors import FileFormatError, ZestError
+from zest_jax.importing import importable_from
 from zest_jax.probes.probe_set import ProbeSet
 from zest_jax.signature import Signature
 
@@ -136,7 +135,7 @@ def sign_here(job: Job, probes: ProbeSet) -> Signature:
 
     # What lies in a folder of strangers' models may be called as a library that is about to be imported.
     names_code = is_reference(job.model) or isinstance(job.load.get("factory"), str)
-    with _importable_from(job.folder if names_code else None):
+    with importable_from(job.folder if names_code else None):
         # A Python reference may give a black box, which has its label already.
         label = {} if is_reference(job.model) else {"label": job.name}
         box = load_model(job.model, **{**job.load, **label})
@@ -195,16 +194,3 @@ def in_words(error: BaseException) -> str:
     if isinstance(error, MemoryError):
         return f"not enough memory ({text or 'MemoryError'})"
     return text if text and isinstance(error, ZestError | OSError | ValueError) else f"{type(error).__name__}: {text}"
-
-
-@contextlib.contextmanager
-def _importable_from(folder: str | None) -> Iterator[None]:
-    if folder is None or folder in sys.path:
-        yield
-        return
-    sys.path.insert(0, folder)
-    try:
-        yield
-    finally:
-        if folder in sys.path:
-            sys.path.remove(folder)
