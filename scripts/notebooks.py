@@ -160,7 +160,8 @@ def kernel_environment(folder: str) -> dict[str, str]:
     return {
         "JUPYTER_PATH": os.pathsep.join(filter(None, jupyter)),
         "PYTHONPATH": os.pathsep.join(filter(None, search)),
-        "XLA_FLAGS": flags.strip(),
+        # One thread each: several notebooks run side by side in the tests, and small models lose more by waiting than they win.
+        "XLA_FLAGS": f"{flags.strip()} --xla_cpu_multi_thread_eigen=false".strip(),
         "JAX_COMPILATION_CACHE_DIR": os.environ.get("JAX_COMPILATION_CACHE_DIR", str(ROOT / ".cache" / "jax")),
         # The inline backend of notebooks; one set for tests would show nothing.
         "MPLBACKEND": "module://matplotlib_inline.backend_inline",

@@ -21,6 +21,11 @@ class Readable(griffe.Extension):
         if obj.docstring is not None:
             obj.docstring.value = in_markdown(obj.docstring.value)
 
+    def on_package(self, *, pkg: griffe.Module, **_: Any) -> None:
+        """Change the package's own docstring, which Griffe sets last where there are stubs."""
+        if pkg.docstring is not None and "```pycon" not in pkg.docstring.value:
+            pkg.docstring.value = in_markdown(pkg.docstring.value)
+
 
 def in_markdown(text: str) -> str:
     """Put examples between fences, keep angle brackets, and keep names together that share a description.

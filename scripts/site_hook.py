@@ -33,6 +33,8 @@ from mkdocs.structure.pages import Page
 
 ROOT = Path(__file__).resolve().parents[1]
 PICTURES = (".png", ".svg", ".jpg")
+# Pages of wide tables and figures, which get the place of both menus.
+WIDE = ("reproduction.md",)
 # Characters in a line of a command's help: what fits beside the table of contents.
 HELP_WIDTH = 84
 
@@ -80,6 +82,8 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
     text = _COMMANDS.sub(lambda _: commands_page(), text)
     text = _FAILED.sub(lambda _: what_does_not_hold(), text)
     text = _DEVICES.sub(lambda _: devices_of_results(), text)
+    if page.file.src_uri in WIDE:
+        page.meta["hide"] = ["navigation", "toc"]
     return with_links(text, page.file.src_uri, Path(config.docs_dir), config.repo_url or "")
 
 
