@@ -3,11 +3,12 @@
 * The repository's address and the site's own come from `[project.urls] Repository` in pyproject.toml.
 * `<!-- file NAME -->` in a page stands for a file of the repository, `<!-- zest commands -->` for what every command of `zest`
   says about itself: what `zest COMMAND --help` prints, taken from the parser that reads the commands. `<!-- verdicts that do not
-  hold -->` stands for what the results files say of the paper's claims.
+  hold -->` and `<!-- devices of the results -->` stand for what the results files say.
 * Links that leave `docs/` work on GitHub as they stand. Here pictures come into the site, and all else leads to the repository.
 * Equations between dollars become MathML, which browsers draw without scripts and fonts from elsewhere.
 """
 
+import collections
 import contextlib
 import dataclasses
 import html
@@ -42,6 +43,7 @@ _LINK = re.compile(r"(?P<text>!?\[(?:[^\[\]]|\[[^\]]*\])*\])\((?P<target>[^)\s]+
 _FILE = re.compile(r"^<!-- file (\S+) -->$", re.M)
 _COMMANDS = re.compile(r"^<!-- zest commands -->$", re.M)
 _FAILED = re.compile(r"^<!-- verdicts that do not hold -->$", re.M)
+_DEVICES = re.compile(r"^<!-- devices of the results -->$", re.M)
 _MATH = re.compile(r'<(?P<tag>span|div) class="arithmatex">(?P<tex>.*?)</(?P=tag)>', re.S)
 
 
@@ -77,6 +79,7 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
     text = with_files(markdown)
     text = _COMMANDS.sub(lambda _: commands_page(), text)
     text = _FAILED.sub(lambda _: what_does_not_hold(), text)
+    text = _DEVICES.sub(lambda _: devices_of_results(), text)
     return with_links(text, page.file.src_uri, Path(config.docs_dir), config.repo_url or "")
 
 
@@ -177,6 +180,19 @@ def what_does_not_hold(results: Path = ROOT / "benchmarks" / "results") -> str:
             if not verdict["holds"] and "questions: TPR" not in claim:
                 rows.append(f"| `{path.parent.parent.name}`, {path.parent.name} | {claim} | {verdict['text']} |")
     return "\n".join(rows)
+
+
+def devices_of_results(results: Path = ROOT / "benchmarks" / "results") -> str:
+    """On what every results file was measured, as a table."""
+    found: collections.Counter[tuple[str, str]] = collections.Counter()
+    for path in sorted(results.rglob("*.json")):
+        result = json.loads(path.read_text(encoding="utf-8"))
+        where = result.get("environment") if isinstance(result, dict) else None
+        if where is not None:
+            device = where["processor"] if where["platform"] == "cpu" else where["device"]
+            found[f"{where['platform']}, {device}", str(where["devices"])] += 1
+    rows = [f"| {device} | {devices} | {files} |" for (device, devices), files in sorted(found.items())]
+    return "\n".join(["| device | how many | results files |", "|---|---|---|", *rows])
 
 
 def commands_page() -> str:
