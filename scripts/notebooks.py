@@ -162,6 +162,7 @@ def kernel_environment(folder: str) -> dict[str, str]:
         "PYTHONPATH": os.pathsep.join(filter(None, search)),
         # One thread each: several notebooks run side by side in the tests, and small models lose more by waiting than they win.
         "XLA_FLAGS": f"{flags.strip()} --xla_cpu_multi_thread_eigen=false".strip(),
+        "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "1"),
         "JAX_COMPILATION_CACHE_DIR": os.environ.get("JAX_COMPILATION_CACHE_DIR", str(ROOT / ".cache" / "jax")),
         # The inline backend of notebooks; one set for tests would show nothing.
         "MPLBACKEND": "module://matplotlib_inline.backend_inline",
