@@ -33,7 +33,7 @@ class ZestError(Exception):
     ...     Signature.from_bytes(b"no such thing", origin="suspect.sig")
     ... except ZestError as error:
     ...     print(type(error).__name__)
-    FileFormatError
+    WrongFileError
     """
 
 
@@ -104,7 +104,7 @@ class FileFormatError(ZestError):
     """A file is truncated, damaged, or not of the format it was opened as.
 
     >>> from zest_jax import Signature
-    >>> Signature.from_bytes(b"no such thing", origin="suspect.sig")
+    >>> Signature.from_bytes(b"cut off", origin="suspect.sig")
     Traceback (most recent call last):
     zest_jax.errors.FileFormatError: suspect.sig is not a signature, or is truncated ...
     """

@@ -338,8 +338,8 @@ def parse_tensors(
 ) -> tuple[dict[str, np.ndarray], dict[str, str]]:
     """Do what `read_tensors` does with the content of a file that came from `origin`."""
     header = safetensors_metadata(io.BytesIO(data))
-    if data and data[8:9] != b"{":
-        # What was cut off still begins as it should.
+    if data[4:8].strip(b"\0") or data[8:9] not in (b"", b"{"):
+        # What was cut off still begins as it should: a length of at most `LARGEST_HEADER`, in eight bytes, and JSON.
         raise WrongFileError(f"{origin} is not {name}, but of another kind; {remedy}")
     try:
         tensors = safetensors.numpy.load(data)
