@@ -104,7 +104,7 @@ class FileFormatError(ZestError):
     """A file is truncated, damaged, or not of the format it was opened as.
 
     >>> from zest_jax import Signature
-    >>> Signature.from_bytes(b"cut off", origin="suspect.sig")
+    >>> Signature.from_bytes(bytes(3), origin="suspect.sig")     # cut off
     Traceback (most recent call last):
     zest_jax.errors.FileFormatError: suspect.sig is not a signature, or is truncated ...
     """
