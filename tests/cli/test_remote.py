@@ -168,7 +168,7 @@ def test_compare_asks_a_remote_and_a_local_model(zest, here, server, probes, mod
     assert abs(float(out.split('"distance": ')[1].split(",")[0])) < 1e-5
     assert "answers are kept in j" in err
     code, _, err = zest("sign", "j", "--probes", "p.npz", "-o", "x.sig")
-    assert code == 1
+    assert code == 2
     assert "the journal of a remote model?" in err
 
 

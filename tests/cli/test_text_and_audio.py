@@ -146,7 +146,7 @@ def test_a_folder_of_images_and_sounds(zest, calls, here):
 
     Image.fromarray(np.zeros((8, 8, 3), np.uint8)).save(calls / "cover.png")
     code, _, err = zest("probes", calls, "-o", "p.npz", *SMALL)
-    assert code == 1
+    assert code == 2
     assert "has 1 images and 5 sounds" in err
     assert zest("probes", calls, "--modality", "audio", "-o", "p.npz", *SMALL)[0] == 0
 
@@ -154,7 +154,7 @@ def test_a_folder_of_images_and_sounds(zest, calls, here):
 def test_one_sound_is_no_folder(zest, calls, here):
     soundfile.write(here / "one.wav", np.random.default_rng(0).uniform(-1, 1, 1600), 16000)
     code, _, err = zest("probes", "one.wav", "-o", "p.npz")
-    assert code == 1
+    assert code == 2
     assert "one.wav is one sound; give the folder that it is in" in err
 
 

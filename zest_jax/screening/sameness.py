@@ -85,7 +85,24 @@ def same_as(found: Findings) -> Same | None:
 
 
 def itself_told(found: Findings) -> str | None:
-    """That the suspect's very own signature is among the models, where another one is judged; else None."""
+    """That the suspect's very own signature is among the models, where another one is judged; else None.
+
+    Args:
+        found: what `investigate` found.
+
+    Returns:
+        a sentence that names them, or None.
+
+    >>> from zest_jax.screening import investigate
+    >>> rng = np.random.default_rng(0)
+    >>> def model(label, weights):
+    ...     ones = np.ones((1, 3), np.float32)
+    ...     return Signature(weights=weights.astype(np.float32), segment_counts=np.array([60]), r2=ones, variance=ones,
+    ...                      probe_hash="0" * 64, label=label)
+    >>> a, b = (model(label, rng.normal(size=(60, 3))) for label in "ab")
+    >>> itself_told(investigate(b, [a, b]))
+    'b among the signatures given is this very signature; the next one is judged'
+    """
     if not found.itself:
         return None
     one = len(found.itself) == 1
