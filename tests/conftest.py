@@ -3,6 +3,7 @@
 import functools
 import json
 import pathlib
+import sys
 from collections.abc import Mapping
 
 import numpy as np
@@ -108,3 +109,13 @@ def _json(name: str) -> dict:
 def golden() -> Golden:
     """What the paper authors' code computes on 16 images and three ONNX models."""
     return Golden()
+
+
+@pytest.fixture(autouse=True)
+def _modules_of_tests_are_forgotten(tmp_path_factory):
+    """Modules from temporary folders go when their test does: many tests have a `nets` of their own."""
+    yield
+    temporary = str(tmp_path_factory.getbasetemp())
+    for name, module in list(sys.modules.items()):
+        if (getattr(module, "__file__", None) or "").startswith(temporary):
+            del sys.modules[name]

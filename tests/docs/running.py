@@ -79,9 +79,6 @@ class Runner:
         commands |= {name: _elsewhere(name) for name in ("make", "pip", "ray")}
         terminal = Terminal(folder, commands, {**SECRETS, "NO_PROXY": "localhost,127.0.0.1"})
         paths = list(sys.path)
-        # Other tests have modules of these names, too.
-        for module in folder.rglob("*.py"):
-            sys.modules.pop(module.stem, None)
         try:
             for block in blocks:
                 source, code = f"{document.name}, line {block.line}", small(block.text, made)
@@ -101,9 +98,6 @@ class Runner:
                 before = block
         finally:
             sys.path[:] = paths
-            for name, module in list(sys.modules.items()):
-                if Path(getattr(module, "__file__", None) or "/").is_relative_to(folder):
-                    del sys.modules[name]
             terminal.close()
         return ran
 
