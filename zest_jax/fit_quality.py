@@ -24,13 +24,15 @@ def hardly_fitted(signatures: Iterable[Signature], names: Sequence[str] | None =
     ...                      variance=np.ones((1, 1)), probe_hash="0" * 64, label=label)
     >>> hardly_fitted([model("a", 0.9), model("b", 0.04)])
     'linear explanations hardly fit b (0.04): R2 below 0.1, so distances say little'
+    >>> hardly_fitted([model("a", 0.04), model("a", 0.9)])     # of one name
+    'linear explanations hardly fit a (0.04): R2 below 0.1, so distances say little'
     >>> hardly_fitted([model("a", 0.9)]) is None
     True
     """
     signatures = list(signatures)
     called = [each.label for each in signatures] if names is None else names
-    fits = dict(zip(called, (each.mean_r2() for each in signatures), strict=True))
-    poor = [f"{name} ({r2:.2f})" for name, r2 in fits.items() if r2 < POOR_R2]
+    fits = zip(called, (each.mean_r2() for each in signatures), strict=True)
+    poor = [f"{name} ({r2:.2f})" for name, r2 in fits if r2 < POOR_R2]
     if not poor:
         return None
     return f"linear explanations hardly fit {', '.join(poor)}: R2 below {POOR_R2}, so distances say little"
