@@ -63,6 +63,16 @@ class TestDetection:
         again = interval(np.tile(scores, 30), np.tile(which, 30), pairs * 30, 0.1)
         assert again == pytest.approx(interval(scores, which, pairs, 0.1), abs=1e-9)
 
+    def test_pairs_that_are_all_found_are_as_many_trials_as_there_are_victims(self):
+        pairs = [(victim, suspect) for victim in "abcd" for suspect in map(str, range(36))]
+        which = np.array([int(suspect) < 18 for _, suspect in pairs])
+        low, high = interval(which.astype(float), which, pairs, 0.05)
+        assert (round(low, 2), high) == (0.51, 1.0)
+
+    def test_pairs_of_one_kind_alone_have_no_interval(self):
+        with pytest.raises(ValueError, match="none of 1000 draws of 2 pairs has related and unrelated ones"):
+            interval(np.array([1.0, 2.0]), np.array([True, True]), [("a", "b"), ("a", "c")], 0.05)
+
     def test_the_interval_is_that_of_draws_of_victims_and_suspects(self):
         rng = np.random.default_rng(3)
         pairs = [(victim, suspect) for victim in "abc" for suspect in range(12)]
@@ -213,7 +223,7 @@ class TestRace:
         lines = race_lines(self.settings, {"SAC-w": None})
         scores = race.table(self.settings, lines)
         assert (scores["SAC-w"][16] == -np.inf).all()
-        assert "SAC-w 0.00 [0.00, 0.09], 0.500" in race.judge(self.settings, lines)[VERDICT].text
+        assert "SAC-w 0.00 [0.00, 0.56], 0.500" in race.judge(self.settings, lines)[VERDICT].text
 
     def test_a_peer_that_separates_better_is_told(self):
         best = "with 128,000 questions no peer that only asks separates better"

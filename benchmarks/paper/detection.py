@@ -41,7 +41,8 @@ def interval(
 
     Pairs that share a model do not vary by themselves, so that models are drawn and not pairs: a pair counts as often as its
     victim was drawn times as often as its suspect was (the pigeonhole bootstrap, Owen 2007). Where all draws agree, as they do
-    when every pair is detected, the side that is open is Wilson's.
+    when every pair is detected, the interval is Wilson's for as many trials as there are victims or suspects, whichever are
+    fewer: pairs are no trials of their own.
 
     Args:
         scores: of all pairs, high where they look related.
@@ -50,11 +51,14 @@ def interval(
         false_positives: share of the unrelated pairs that may exceed the threshold.
         draws, seed: of the bootstrap. Draws without a pair of either kind are left out.
 
+    Raises:
+        ValueError: no draw has pairs of both kinds.
+
     >>> pairs = [("a", "b"), ("a", "c"), ("a", "d"), ("a", "e"), ("a", "f")]
     >>> related = np.array([True, True, True, False, False])
     >>> low, high = interval(np.array([3.0, 2.0, 4.0, 1.0, 0.0]), related, pairs, 0.05)
     >>> round(low, 2), high
-    (0.44, 1.0)
+    (0.21, 1.0)
     """
     rng = np.random.default_rng(seed)
     weights = np.ones((draws, len(scores)))
@@ -62,6 +66,10 @@ def interval(
         names, at = np.unique(side, return_inverse=True)
         weights *= rng.multinomial(len(names), np.full(len(names), 1 / len(names)), size=draws)[:, at]
     weights = weights[(weights[:, related].sum(axis=1) > 0) & (weights[:, ~related].sum(axis=1) > 0)]
+    if not len(weights):
+        raise ValueError(
+            f"none of {draws} draws of {len(scores)} pairs has related and unrelated ones; give more pairs"
+        )
     order = np.argsort(-scores[~related], kind="stable")
     above = np.cumsum(weights[:, ~related][:, order], axis=1)
     # The first score that more than the share allowed would exceed, were it not the threshold itself.
@@ -71,7 +79,8 @@ def interval(
     found = (of_related * (scores[related] > thresholds[:, None])).sum(axis=1) / of_related.sum(axis=1)
     low, high = np.percentile(found, [2.5, 97.5])
     if low == high:
-        known = binomtest(round(low * related.sum()), int(related.sum())).proportion_ci(method="wilson")
+        trials = min(len({pair[side] for pair, one in zip(models, related, strict=True) if one}) for side in (0, 1))
+        known = binomtest(round(low * trials), trials).proportion_ci(method="wilson")
         low, high = known.low, known.high
     return float(low), float(high)
 

@@ -196,7 +196,8 @@ def test_a_ray_of_its_own_leaves_nothing_behind(session, here, models, normalise
     (here / "own_ray.py").write_text(MODELS)
     home = tempfile.mkdtemp(prefix="zest-", dir="/tmp")
     try:
-        environment = {"TMPDIR": home, "HOME": home}
+        # As a Ray that ran in this process before has left it; there is no token yet.
+        environment = {"TMPDIR": home, "HOME": home, "RAY_AUTH_MODE": "token"}
         command = ["own_ray:first", "own_ray:exits", "--probes", session.probes, "--store", "s", "--ray", "--json"]
         running = start(*command, "--tries", "1", **environment)
         out, err = running.communicate(timeout=120)
@@ -214,6 +215,25 @@ def test_a_ray_of_its_own_leaves_nothing_behind(session, here, models, normalise
     finally:
         shutil.rmtree(home, ignore_errors=True)
     assert list(verify(Store.open("s"))) == []
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ({}, ("token", 64)),
+        ({"RAY_AUTH_MODE": "token"}, ("token", 64)),
+        ({"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "mine"}, ("token", 4)),
+        ({"RAY_AUTH_MODE": "disabled"}, ("disabled", 0)),
+    ],
+)
+def test_a_ray_of_its_own_has_a_token_unless_that_is_switched_off(monkeypatch, before, after):
+    from zest_jax.cli.sign_all import _ray_kept_quiet
+
+    environment = dict(before)
+    monkeypatch.setattr(os, "environ", environment)
+    monkeypatch.delitem(sys.modules, "ray", raising=False)
+    with _ray_kept_quiet(local=True):
+        assert (environment["RAY_AUTH_MODE"], len(environment.get("RAY_AUTH_TOKEN", ""))) == after
 
 
 def read(path: Path) -> bytes:

@@ -276,7 +276,9 @@ class TestScreen:
         victim = zj.Signature.load(session.signatures["victim"])
         code, out, _ = zest("screen", session.signatures["victim"], "--store", store)
         assert code == 0
-        assert out.startswith("victim in the store is this very signature; the next one is judged\n")
+        assert out.startswith(
+            "victim in the store is this very signature (the suspect itself, or an identical file of that name); the next one is judged\n"
+        )
         weights = victim.weights + np.float32(0.01)
         dataclasses.replace(victim, label="mine", weights=weights).save("mine.sig")
         code, out, _ = zest("screen", "mine.sig", "--store", store)
@@ -291,7 +293,8 @@ class TestScreen:
         assert found["same"] == {"kind": "file", "names": ["victim"]}
         assert found["nearest"][0]["relative"] == pytest.approx(found["nearest"][0]["distance"] / found["yardstick"])
         found = json.loads(zest("screen", session.signatures["victim_epoch3"], "--store", store, "--json")[1])
-        assert (found["itself"], found["same"]) == (["victim_epoch3"], None)
+        assert found["itself"] == ["victim_epoch3"]
+        assert found["same"] == {"kind": "signature", "names": ["victim_epoch3"]}
         # Where there is no other model, it is what is told of.
         assert zest("store", "add", "one.store", session.signatures["victim"])[0] == 0
         _, out, _ = zest("screen", session.signatures["victim"], "--store", "one.store")

@@ -134,7 +134,10 @@ def test_a_suspect_among_the_models_is_said_and_the_next_one_judged():
     assert found.signatures[0].label == found.nearest[0].entry.name
     assert found.judgement.text.startswith(f"nearest: {found.nearest[0].entry.name}")
     told = verdict_of(found)
-    assert told.paragraphs[0] == "model-0 among the signatures given is this very signature; the next one is judged."
+    assert (
+        told.paragraphs[0]
+        == "model-0 among the signatures given is this very signature (the suspect itself, or an identical file of that name); the next one is judged."
+    )
     alone = investigate(model, made.models[:1])
     assert (alone.itself, alone.nearest[0].entry.name) == ((), "model-0")
     words = "This very signature is among the signatures given as model-0: the SHA-256 are equal."

@@ -157,6 +157,7 @@ class Screen(Common):
             }
             for near in found.nearest
         ]
+        as_same = None if same is None else {"kind": same.kind, "names": same.names}
         if self.json:
             print_json(
                 {
@@ -172,7 +173,7 @@ class Screen(Common):
                     "exact": found.exact,
                     "undefined": found.undefined,
                     "itself": found.itself,
-                    "same": None if same is None else {"kind": same.kind, "names": same.names},
+                    "same": {"kind": "signature", "names": found.itself} if found.itself and same is None else as_same,
                     "intervals": {"level": intervals.LEVEL, "resamples": intervals.RESAMPLES, "seed": intervals.SEED},
                     "nearest": rows,
                     "unrelated": [as_json(entry) for entry in found.unrelated],

@@ -158,9 +158,10 @@ def _ray_kept_quiet(local: bool) -> Iterator[None]:
     if "ray" not in sys.modules:
         # Read when Ray is loaded. It prints what we tell of in fewer words.
         os.environ.setdefault("RAY_DEDUP_LOGS_SKIP_REGEX", ".")
-        if local and "RAY_AUTH_MODE" not in os.environ:
+        if local and os.environ.setdefault("RAY_AUTH_MODE", "token").lower() == "token":
             # Its ports are open to the network, and who reaches them may run anything; older versions of Ray know no tokens.
-            os.environ |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
+            # Without one Ray would leave a token in the home folder.
+            os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
     with contextlib.redirect_stdout(sys.stderr):
         yield
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from zest_jax.blackbox.files import is_reference
 from zest_jax.blackbox.recognise import is_checkpoint_folder
-from zest_jax.many.job import Failed, Job, Say
+from zest_jax.many.job import Failed, Job, Say, in_words
 from zest_jax.many.models import identity_of
 from zest_jax.screening.store import Store
 from zest_jax.signature import Signature
@@ -81,9 +81,14 @@ def _other_file(job: Job, signature: Signature, uri: str) -> str:
         given = identity_of(job.model)
         if given != stored and is_checkpoint_folder(job.model):
             given = _fingerprint_as_loaded(job.model)
-    except Exception:
-        # The file has gone or was damaged since: what was signed is in the store.
+    except FileNotFoundError:
+        # It has gone since: what was signed is in the store.
         given = None
+    except Exception as error:  # of whatever library looked at it
+        return (
+            f"{uri} holds a signature under the name {job.name}, and whether {job.model} is still that model cannot be told "
+            f"({in_words(error)}); mend that, or leave the model out"
+        )
     if stored is None or given is None or stored == given:
         return ""
     if is_checkpoint_folder(job.model):

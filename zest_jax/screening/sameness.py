@@ -101,12 +101,15 @@ def itself_told(found: Findings) -> str | None:
     ...                      probe_hash="0" * 64, label=label)
     >>> a, b = (model(label, rng.normal(size=(60, 3))) for label in "ab")
     >>> itself_told(investigate(b, [a, b]))
-    'b among the signatures given is this very signature; the next one is judged'
+    'b among the signatures given is this very signature (the suspect itself, or ...); the next one is judged'
     """
     if not found.itself:
         return None
     one = len(found.itself) == 1
-    return f"{listed(found.itself, 5)} {_where(found)} {'is' if one else 'are'} this very signature; the next one is judged"
+    return (
+        f"{listed(found.itself, 5)} {_where(found)} {'is' if one else 'are'} this very signature (the suspect itself, or an "
+        "identical file of that name); the next one is judged"
+    )
 
 
 def _where(found: Findings) -> str:
