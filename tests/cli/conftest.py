@@ -77,3 +77,15 @@ def normalise() -> list[str]:
 def tiny() -> list[str]:
     """Options for 4 references, 64 masks, 9 segments."""
     return TINY
+
+
+@pytest.fixture
+def store(zest, session, here) -> str:
+    """A store with the signatures of the golden models."""
+    pytest.importorskip("lance")
+    code, out, err = zest(
+        "store", "add", "models.store", *session.signatures.values(), "--data", "cifar10", "--owner", "us"
+    )
+    assert (code, out) == (0, "")
+    assert "added 3 to models.store; it holds 3 models (version 2)" in err
+    return "models.store"
