@@ -47,12 +47,16 @@ def command(module: str) -> str:
 
 
 def _commit() -> str | None:
-    """The commit checked out, with "+changes" where tracked files differ from it: then it did not produce the result."""
+    """The commit checked out, with "+changes" where files differ from it: then it did not produce the result.
+
+    Of files that git does not know only programs count.
+    """
     commit = _git("rev-parse", "HEAD")
     others = ".", ":(exclude)benchmarks/results"
     changed = _git("--no-optional-locks", "status", "--porcelain", "--untracked-files=no", "--", *others)
+    unknown = _git("ls-files", "--others", "--exclude-standard", "--", "*.py", "*.ipynb")
     # What cannot be asked counts as changed.
-    return commit and (commit if changed == "" else f"{commit}+changes")
+    return commit and (commit if changed == unknown == "" else f"{commit}+changes")
 
 
 def _git(*arguments: str) -> str | None:

@@ -10,48 +10,30 @@ benchmarks/results/notebooks/NAME/PRESET.json.
 """
 
 import argparse
-import base64
-import io
 import json
 import os
 import re
-import socket
 import sys
 import tempfile
 import time
 import tomllib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+
+from notebook_contents import PRESETS, headline, machine_detail, outputs, preset_of, read, without_machine_detail, write
 
 ROOT = Path(__file__).resolve().parent.parent
 COLAB = ROOT / "colab"
 RESULTS = ROOT / "benchmarks" / "results" / "notebooks"
 sys.path.insert(0, str(ROOT))
 
-PRESETS = ("small", "large")
 KERNEL = "zest-notebooks"
-PARAMETERS, HEADLINE = "parameters", "headline"
 BADGE = "https://colab.research.google.com/assets/colab-badge.svg"
-# Of a whole notebook with its outputs.
-MOST_BYTES = 500_000
-# A picture with more bytes than this as a PNG, such as one of photographs, becomes a JPEG of fewer pixels a row.
-MOST_PNG, QUALITY = 60_000, 80
-MOST_PIXELS = 800
-# Trainings on other machines round otherwise, which moves accuracies and distances: what may lie between two runs.
-RELATIVE, ABSOLUTE = 0.3, 0.05
-# What a notebook's own metadata holds, whoever ran it.
-METADATA = {
-    "kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"},
-    "language_info": {"name": "python"},
-}
-# What tells of the machine that ran a notebook: paths, durations, addresses of objects.
-MACHINE_DETAIL = {
-    "a path": r"(?<![\w.:/])(/(home|root|tmp|work|usr|opt|var|mnt|Users|content|private)/\S*)|\b[A-Z]:\\\\?\w+"
-    r"|site-packages|ipykernel_\d+",
-    "a duration": r"\b\d+(\.\d+)?\s?(ms|s|sec|secs|seconds|minutes)\b|\bit/s\b",
-    "an address of an object": r"\bat 0x[0-9a-f]{6,}",
-}
+# Of a whole notebook with its outputs, and seconds that it may take on two cores that do nothing else.
+MOST_BYTES, MOST_SECONDS = 500_000, 180
+# What results name besides JAX.
+PACKAGES = ("flax", "onnxruntime", "scikit-learn", "torch")
 
 
 def main() -> int:
@@ -66,8 +48,12 @@ def main() -> int:
             fill(path)
         return 0
     if given.run is not None:
+        from benchmarks.record import environment
+
+        # Before the first: each that is run changes a file that git knows.
+        about = environment(*PACKAGES)
         for path in notebooks(given.run):
-            run_and_keep(path)
+            run_and_keep(path, about)
         return 0
     wrong = [f"{path.relative_to(ROOT)}: {text}" for path in notebooks() for text in problems(path)]
     print("\n".join(wrong), file=sys.stderr, end="\n" if wrong else "")
@@ -171,12 +157,9 @@ def kernel_environment(folder: str) -> dict[str, str]:
     }
 
 
-def run_and_keep(path: Path) -> None:
-    """Run a notebook, write its outputs into it, and its headline numbers into the results."""
-    from benchmarks.record import environment
-
+def run_and_keep(path: Path, about: dict[str, Any]) -> None:
+    """Run a notebook, write its outputs into it, and its headline numbers and what is known about the run into the results."""
     fill(path)
-    about = environment()
     start = time.monotonic()
     executed = execute(path)
     seconds = time.monotonic() - start
@@ -199,134 +182,9 @@ def run_and_keep(path: Path) -> None:
     print(f"{path.name}: {seconds:.0f} s, {path.stat().st_size / 1000:.0f} kB; {target.relative_to(ROOT)}")
 
 
-def without_machine_detail(notebook: Any) -> Any:
-    """A copy of an executed notebook with the outputs that a reader wants to see, and nothing of where it ran."""
-    import copy
-
-    from nbformat.v4 import new_notebook
-
-    cells = []
-    for cell in notebook.cells:
-        if "injected-parameters" in cell.metadata.get("tags", ()):
-            raise ValueError("a notebook that ran with other parameters is not to be kept; run it without")
-        cell = copy.deepcopy(cell)
-        tags = cell.metadata.get("tags", [])
-        cell.metadata = {"tags": tags} if tags else {}
-        if cell.cell_type == "code":
-            cell.outputs = [
-                plain_output(output)
-                for output in cell.outputs
-                if output.get("name") != "stderr" and output.output_type != "error"
-            ]
-        cells.append(cell)
-    return new_notebook(cells=cells, metadata=copy.deepcopy(METADATA))
-
-
-def plain_output(output: Any) -> Any:
-    """An output without metadata, its pictures small and without a note of what drew them."""
-    if output.output_type == "stream":
-        return output
-    output.metadata = {}
-    if "image/png" in output.data:
-        kind, content = small_picture(base64.b64decode(output.data["image/png"]))
-        output.data = {kind: base64.b64encode(content).decode()}
-    return output
-
-
-def small_picture(png: bytes) -> tuple[str, bytes]:
-    """A picture as PNG, or as JPEG where that would be large, without a note of what drew it: its type, and its bytes."""
-    from PIL import Image
-
-    picture = Image.open(io.BytesIO(png)).convert("RGB")
-    target = io.BytesIO()
-    picture.save(target, "PNG", optimize=True)
-    if len(target.getvalue()) <= MOST_PNG:
-        return "image/png", target.getvalue()
-    target = io.BytesIO()
-    picture.thumbnail((MOST_PIXELS, 2 * MOST_PIXELS))
-    picture.save(target, "JPEG", quality=QUALITY, subsampling=0, optimize=True)
-    return "image/jpeg", target.getvalue()
-
-
-# --- what notebooks hold ----------------------------------------------------------------------------------------------
-
-
-def read(path: Path) -> Any:
-    """A notebook, checked against the format."""
-    import nbformat
-
-    notebook = nbformat.read(path, as_version=4)
-    nbformat.validate(notebook)
-    return notebook
-
-
-def write(notebook: Any, path: Path) -> None:
-    """Write a notebook, checked against the format."""
-    import nbformat
-
-    nbformat.validate(notebook)
-    nbformat.write(notebook, path)
-
-
-def outputs(notebook: Any) -> Iterator[tuple[int, Any]]:
-    """Number of the cell, and output."""
-    for number, cell in enumerate(notebook.cells):
-        if cell.cell_type == "code":
-            for output in cell.outputs:
-                yield number, output
-
-
-def tagged(notebook: Any, tag: str) -> Any:
-    """The one cell with a tag."""
-    found = [cell for cell in notebook.cells if tag in cell.metadata.get("tags", ())]
-    if len(found) != 1:
-        raise ValueError(f"{len(found)} cells are tagged {tag!r}; one is needed")
-    return found[0]
-
-
-def headline(notebook: Any) -> dict[str, Any]:
-    """The headline numbers that an executed notebook shows."""
-    cell = tagged(notebook, HEADLINE)
-    printed = "".join(output.text for output in cell.outputs if output.get("name") == "stdout")
-    if not printed:
-        raise ValueError("the cell of the headline numbers shows nothing; run the notebook")
-    return json.loads(printed)
-
-
-def preset_of(notebook: Any) -> str:
-    """The preset that a notebook has where nobody chooses another."""
-    found = re.search(r'^preset = "(\w+)"$', tagged(notebook, PARAMETERS).source, re.M)
-    if found is None or found[1] not in PRESETS:
-        raise ValueError(f'the cell of the parameters sets no preset; it needs preset = "{PRESETS[0]}"')
-    return found[1]
-
-
 def result_file(path: Path, preset: str = PRESETS[0]) -> Path:
     """Where the headline numbers of a notebook are kept."""
     return RESULTS / path.stem / f"{preset}.json"
-
-
-def differences(found: dict[str, Any], kept: dict[str, Any]) -> list[str]:
-    """How headline numbers differ from those kept, beyond what another machine's rounding explains.
-
-    Numbers may differ by 30% or 0.05, whichever is more; words and truths may not.
-
-    >>> differences({"distance": 0.1, "related": True}, {"distance": 0.12, "related": False})
-    ['related is True, kept is False']
-    >>> differences({"distance": 0.5}, {"distance": 0.2})
-    ['distance is 0.5, kept is 0.2']
-    """
-    if found.keys() != kept.keys():
-        return [f"the numbers are {', '.join(found)}; kept are {', '.join(kept)}"]
-    return [f"{name} is {found[name]}, kept is {kept[name]}" for name in kept if not near(found[name], kept[name])]
-
-
-def near(a: Any, b: Any) -> bool:
-    """Whether two headline values agree."""
-    exact = (bool, str, type(None))
-    if isinstance(a, exact) or isinstance(b, exact):
-        return type(a) is type(b) and a == b
-    return abs(a - b) <= max(ABSOLUTE, RELATIVE * abs(b))
 
 
 # --- checking ---------------------------------------------------------------------------------------------------------
@@ -353,57 +211,17 @@ def problems(path: Path) -> list[str]:
     if preset_of(notebook) != PRESETS[0]:
         found.append(f"its preset is {preset_of(notebook)}; the one to be run is {PRESETS[0]}")
     found += machine_detail(notebook)
-    kept = json.loads(result_file(path).read_text(encoding="utf-8"))["numbers"] if result_file(path).exists() else None
-    if kept is None:
-        found.append(f"there is no {result_file(path).relative_to(ROOT)}; run scripts/notebooks.py --run")
-    elif kept != headline(notebook):
-        found.append(
-            f"its numbers are not those of {result_file(path).relative_to(ROOT)}; run scripts/notebooks.py --run"
-        )
+    kept, named = result_file(path), result_file(path).relative_to(ROOT)
+    if not kept.exists():
+        return [*found, f"there is no {named}; run scripts/notebooks.py --run"]
+    result = json.loads(kept.read_text(encoding="utf-8"))
+    if result["numbers"] != headline(notebook):
+        found.append(f"its numbers are not those of {named}; run scripts/notebooks.py --run")
+    if result["seconds"] > MOST_SECONDS:
+        found.append(f"it took {result['seconds']} s by {named}; at most {MOST_SECONDS} are wanted")
+    if "+changes" in str(result["environment"]["commit"]):
+        found.append(f"{named} is of no commit; commit first, then run scripts/notebooks.py --run")
     return found
-
-
-def machine_detail(notebook: Any) -> list[str]:
-    """What an executed notebook tells of the machine that ran it."""
-    found = []
-    if notebook.metadata != METADATA:
-        found.append(f"its metadata is {json.dumps(notebook.metadata)}")
-    names = {name for name in (socket.gethostname(), os.environ.get("USER"), os.environ.get("LOGNAME")) if name}
-    patterns = MACHINE_DETAIL | {
-        "a name of this machine or its user": "|".join(rf"\b{re.escape(name)}\b" for name in names - {"root"})
-        or r"(?!)"
-    }
-    for number, cell in enumerate(notebook.cells):
-        if set(cell.metadata) - {"tags"}:
-            found.append(f"cell {number} has metadata {', '.join(cell.metadata)}")
-    for number, output in outputs(notebook):
-        if output.output_type == "error" or output.get("name") == "stderr":
-            found.append(f"cell {number} keeps an error or what went to stderr")
-        if output.get("metadata"):
-            found.append(f"an output of cell {number} has metadata")
-        pictures = [value for kind, value in output.get("data", {}).items() if kind in ("image/png", "image/jpeg")]
-        if any(map(has_text, pictures)):
-            found.append(f"a picture of cell {number} says what drew it")
-        for text in shown_texts(output):
-            for what, pattern in patterns.items():
-                if match := re.search(pattern, text):
-                    found.append(f"cell {number} shows {what}: {match[0]!r}")
-    return found
-
-
-def shown_texts(output: Any) -> list[str]:
-    """The texts of an output; pictures are none."""
-    if output.output_type == "stream":
-        return [output.text]
-    return [text for kind, text in output.get("data", {}).items() if kind.startswith("text/")]
-
-
-def has_text(encoded: str) -> bool:
-    """Whether a picture carries texts, such as the version of what drew it."""
-    from PIL import Image
-
-    picture = Image.open(io.BytesIO(base64.b64decode(encoded)))
-    return bool(getattr(picture, "text", {}) or picture.info.keys() & {"comment", "exif", "Software"})
 
 
 if __name__ == "__main__":

@@ -41,7 +41,7 @@ HELP_WIDTH = 84
 _FENCE = re.compile(r"^(?P<fence>`{3,}).*?^(?P=fence)[ \t]*$", re.M | re.S)
 # Blocks and words of code, which stay as they are.
 _VERBATIM = re.compile(rf"{_FENCE.pattern}|(?P<ticks>`+)(?!`).+?(?<!`)(?P=ticks)(?!`)", re.M | re.S)
-_LINK = re.compile(r"(?P<text>!?\[(?:[^\[\]]|\[[^\]]*\])*\])\((?P<target>[^)\s]+)\)")
+_LINK = re.compile(r"(?P<text>!?\[(?:[^\[\]]|\[[^\]]*\])*\])\((?P<target>[^)\s]+)(?P<title>\s+\"[^\"]*\")?\)")
 _FILE = re.compile(r"^<!-- file (\S+) -->$", re.M)
 _COMMANDS = re.compile(r"^<!-- zest commands -->$", re.M)
 _FAILED = re.compile(r"^<!-- verdicts that do not hold -->$", re.M)
@@ -141,9 +141,9 @@ def with_links(text: str, page: str, docs: Path, repository: str) -> str:
             raise PluginError(f"docs/{page} links to {target}, which is not in the repository")
         name = path.relative_to(ROOT).as_posix()
         if target.endswith(PICTURES):
-            return f"{match['text']}({posixpath.relpath(name, posixpath.dirname(page) or '.')})"
+            return f"{match['text']}({posixpath.relpath(name, posixpath.dirname(page) or '.')}{match['title'] or ''})"
         kind = "tree" if path.is_dir() else "blob"
-        return f"{match['text']}({repository}/{kind}/main/{name}{mark}{anchor})"
+        return f"{match['text']}({repository}/{kind}/main/{name}{mark}{anchor}{match['title'] or ''})"
 
     return _outside_code(text, lambda part: _LINK.sub(turned, part))
 

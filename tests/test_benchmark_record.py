@@ -33,6 +33,13 @@ def test_commit_with_changes_says_so(checkout):
     assert record._commit().endswith("+changes")
 
 
+@pytest.mark.parametrize("name", ["benchmarks/new.py", "colab/new.ipynb"])
+def test_a_program_that_git_does_not_know_counts_as_a_change(checkout, name):
+    (checkout / name).parent.mkdir(parents=True, exist_ok=True)
+    (checkout / name).write_text("")
+    assert record._commit().endswith("+changes")
+
+
 def test_no_checkout_has_no_commit(tmp_path, monkeypatch):
     monkeypatch.setattr(record, "ROOT", tmp_path)
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))

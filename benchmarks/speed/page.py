@@ -41,7 +41,7 @@ def page(results: pathlib.Path = RESULTS) -> str:
         for path in sorted((results / "speed" / name).glob("*.json")):
             result = _read(path)
             parts.append(
-                f"`{result['command']}` on {machine(result)}, JAX {result['environment']['versions']['jax']}:\n"
+                f"`{result['command']}` on {machine(result)}, JAX {result['environment']['versions']['jax']} (`{path.name}`):\n"
             )
             parts.append(rows(result) + "\n")
     return "\n".join([*parts, _zoo(results / "zoo" / "cifar10-small")])

@@ -15,6 +15,7 @@ from zest_jax.cli import completion
 from zest_jax.cli.main import Command
 from zest_jax.cli.reuse import Reuse
 from zest_jax.cli.store import Store
+from zest_jax.errors import ZestError
 
 SHELLS = ["bash", "zsh", "fish"]
 # The command is a function that shows its words, so that what Tab made of the line can be read off.
@@ -55,6 +56,13 @@ class Terminal:
         self.process.kill()
         self.process.wait()
         os.close(self.ours)
+
+
+@pytest.mark.parametrize("shell", ["zsh", "fish"])
+def test_a_script_of_another_form_is_refused(monkeypatch, shell):
+    monkeypatch.setitem(completion._REPAIRS, shell, ("nowhere in it", "nor this"))
+    with pytest.raises(ZestError, match="writes scripts of a form that is not known here"):
+        completion.script(shell)
 
 
 @pytest.fixture(scope="module")

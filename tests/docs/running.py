@@ -26,8 +26,8 @@ LANGUAGES = {"bash": True, "python": True, "text": False, "json": False, "yaml":
 SECRETS = {"KEY": "a-key-of-the-tests"}
 
 _NUMBER = r"\d+(?:\.\d+)?"
-# How far numbers may be from those shown: training on another machine ends with other roundings.
-_CLOSE = 0.06
+# How far numbers may be from those shown, in absolute and relative terms: training on another machine ends with other roundings.
+_CLOSE, _CLOSE_RELATIVE = 0.02, 0.1
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,18 +38,24 @@ class Ran:
         printed: by its Python, block after block.
         shown: what the document shows as printed (a block of text after one of Python), and what was, where nothing was made
             smaller before.
+        said: what it shows as printed by commands (a block of text after one of bash), and what was.
     """
 
     printed: list[str] = dataclasses.field(default_factory=list)
     shown: list[tuple[str, str]] = dataclasses.field(default_factory=list)
+    said: list[tuple[str, str]] = dataclasses.field(default_factory=list)
 
     def check_shown(self) -> None:
-        """The document shows what was printed, but for the roundings of another machine."""
+        """The document shows what was printed, but for the roundings of another machine; of commands, but for numbers and lines."""
+        for shown, found in self.said:
+            words = [" ".join(re.sub(r"\d[\d,.]*", "N", text).split()) for text in (shown, found)]
+            assert words[0] in words[1], f"{shown}\nis shown, and this was printed:\n{found}"
         for shown, found in self.shown:
             told = f"{shown}\nis shown, and this was printed:\n{found}"
             assert re.sub(_NUMBER, "N", found) == re.sub(_NUMBER, "N", shown), told
             numbers = [[float(each) for each in re.findall(_NUMBER, text)] for text in (found, shown)]
-            assert all(abs(a - b) <= _CLOSE for a, b in zip(*numbers, strict=True)), told
+            pairs = zip(*numbers, strict=True)
+            assert all(abs(a - b) <= max(_CLOSE, _CLOSE_RELATIVE * abs(b)) for a, b in pairs), told
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,7 +80,7 @@ class Runner:
         namespace |= {name: make() for name, make in names.items() if name in python}
         made = {place: find() for place, find in self.places.items() if place in small(text, {})}
         made["{folder}"] = str(folder)
-        ran, as_shown, before = Ran(), True, Block("", "", 0)
+        ran, as_shown, before, said = Ran(), True, Block("", "", 0), ""
         commands: dict[str, Command] = {"zest": _zest(folder, given)}
         commands |= {name: _elsewhere(name) for name in ("make", "pip", "ray")}
         terminal = Terminal(folder, commands, {**SECRETS, "NO_PROXY": "localhost,127.0.0.1"})
@@ -85,13 +91,15 @@ class Runner:
                 as_shown &= block.language != "python" or code == block.text
                 try:
                     if block.language == "bash":
-                        terminal.run(code)
+                        said = terminal.run(code)
                     elif block.language == "python":
                         with terminal.inside():
                             sys.path.insert(0, str(folder))
                             ran.printed.append(_execute(block, code, document, namespace))
                     elif (block.language, before.language, as_shown) == ("text", "python", True):
                         ran.shown.append((block.text, ran.printed[-1]))
+                    elif (block.language, before.language) == ("text", "bash"):
+                        ran.said.append((block.text, said))
                 except Exception as error:
                     told = error if block.language == "bash" else traceback.format_exc()
                     raise AssertionError(f"{source}: this does not run:\n\n{block.text}\n{told}") from None

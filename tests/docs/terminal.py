@@ -85,8 +85,11 @@ class Terminal:
         os.close(self._inbox)
         shutil.rmtree(self._folder, ignore_errors=True)
 
-    def run(self, block: str) -> None:
+    def run(self, block: str) -> str:
         """Run a block of commands.
+
+        Returns:
+            all that was printed, to stdout and stderr.
 
         Raises:
             AssertionError: a command failed; its words and its last lines are told.
@@ -119,6 +122,7 @@ class Terminal:
             raise AssertionError("\n".join(shown or [f"bash ended with exit code {shell.returncode}:\n{said}"]))
         self.where = Path((self._folder / "where").read_text().removesuffix("\n"))
         self.environment = self._exported()
+        return said
 
     @contextlib.contextmanager
     def inside(self, folder: Path | None = None, environment: Mapping[str, str] | None = None) -> Iterator[None]:

@@ -38,6 +38,11 @@ def test_links_that_leave_docs_lead_to_the_repository_and_pictures_into_the_site
         f"[a]({REPOSITORY}/blob/main/README.md#speed) [b]({REPOSITORY}/tree/main/benchmarks) "
         "![c](benchmarks/results/race/small/figure.png) [d](index.md) [e](#here)"
     )
+    titled = '[a](../README.md "the first page")'
+    assert (
+        hook["with_links"](titled, "limits.md", DOCS, REPOSITORY)
+        == f'[a]({REPOSITORY}/blob/main/README.md "the first page")'
+    )
     deeper = "![c](../../benchmarks/results/race/small/figure.png)"
     assert (
         hook["with_links"](deeper, "how-to/onnx.md", DOCS, REPOSITORY)
