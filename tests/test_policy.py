@@ -2,6 +2,7 @@
 
 import importlib
 import re
+import runpy
 import tomllib
 from pathlib import Path
 
@@ -40,6 +41,22 @@ def test_supported_versions_are_those_of_pyproject():
     for name in ("JAX", "Flax", "NumPy"):
         assert f"{name} {bounds[name.lower()]} or newer" in said
     assert PROJECT["requires-python"] == f">={PYTHONS[0]}"
+
+
+def test_what_was_tried_is_what_the_results_say_and_nothing_failed():
+    script = runpy.run_path(str(ROOT / "scripts" / "tried.py"))
+    assert script["with_table"](PAGE) == PAGE
+    text = '<testsuites><testsuite tests="9" failures="{}" errors="1" skipped="2" time="3.21"/></testsuites>'
+    assert script["counted"](text.format(1)) == {"passed": 5, "failed": 2, "skipped": 2, "seconds": 3.2}
+
+
+def test_a_run_with_a_failure_is_not_noted(tmp_path):
+    script = runpy.run_path(str(ROOT / "scripts" / "tried.py"))
+    (tmp_path / "tests.xml").write_text(
+        '<testsuites><testsuite tests="2" failures="1" errors="0" skipped="0" time="1"/></testsuites>'
+    )
+    with pytest.raises(SystemExit, match="1 tests failed"):
+        script["note"](tmp_path / "tests.xml", "newest")
 
 
 def test_the_public_workflow_runs_every_supported_python():
