@@ -90,7 +90,7 @@ def find_families(distances: ArrayLike, *, threshold: float | None = None, unrel
     """Join models to families, with the best threshold that is known.
 
     Args:
-        distances: as for `family_tree`.
+        distances: [models, models], as for `family_tree`.
         threshold: where to cut, if that is given.
         unrelated: else the mean distance of models known to be unrelated. They are cut at half of it, a relative distance of 0.5.
             Without it at half the median, which tells families only where most pairs are unrelated.
