@@ -14,9 +14,10 @@ from zest_jax.report.family_tree import (
     tree_figure,
 )
 from zest_jax.report.page import Picture, Section, png_of
+from zest_jax.screening.among import Among
 from zest_jax.screening.exact import distances_among
 from zest_jax.screening.families import Families, closest, pruned
-from zest_jax.screening.findings import Among, Findings
+from zest_jax.screening.findings import Findings
 from zest_jax.screening.judging import one_alignment
 from zest_jax.wording import counted, decimals, sentence
 
