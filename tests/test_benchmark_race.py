@@ -9,7 +9,7 @@ import pytest
 from sklearn.metrics import roc_auc_score, roc_curve
 
 import zest_jax as zest
-from benchmarks.paper import detection, race, reuse_zoo, table1_modelreuse
+from benchmarks.paper import detection, race, race_scores, race_zoo, reuse_zoo, table1_modelreuse
 from benchmarks.paper.detection import area, interval, rate
 from benchmarks.paper.remembering import Remembering
 from tests.making import images
@@ -172,7 +172,7 @@ def architecture(zoo, entry):
 
 
 class TestRace:
-    settings = dataclasses.replace(race.EXPERIMENT.settings["small"], budgets=race.BUDGETS)
+    settings = dataclasses.replace(race.EXPERIMENT.settings["small"], budgets=race_scores.BUDGETS)
 
     def test_pairs(self):
         cases = self.settings.zoo.cases()
@@ -181,7 +181,7 @@ class TestRace:
         assert unrelated == {"other seed", "other half of the data", "other classes", "other architecture"}
         assert len({case.kind for case in cases if case.related}) == 13
 
-    @pytest.mark.parametrize("budget", race.BUDGETS)
+    @pytest.mark.parametrize("budget", race_scores.BUDGETS)
     def test_splits_keep_the_budget_and_use_it(self, budget):
         splits = self.settings.splits(budget)
         assert splits
@@ -211,12 +211,12 @@ class TestRace:
         for name in ("victim", "suspect"):
             kernel = rng.normal(size=(8 * 8 * 3, 3)).astype(np.float32)
             boxes[name] = zest.from_callable(lambda x, k=kernel: x.reshape(len(x), -1) @ k, label=name)
-        asked = {name: race.Asked(zest.query(box, probes, progress=False), None) for name, box in boxes.items()}
-        cases = [race.Case("planted", True, "victim", "suspect")]
+        asked = {name: race_scores.Asked(zest.query(box, probes, progress=False), None) for name, box in boxes.items()}
+        cases = [race_zoo.Case("planted", True, "victim", "suspect")]
         for n, masks in ((3, 40), (2, 12)):
-            part = race.part_of(probes, 0, n, masks)
+            part = race_scores.part_of(probes, 0, n, masks)
             signed = [zest.sign(box, part, underdetermined="minimum-norm", progress=False) for box in boxes.values()]
-            (score,) = race.split_scores(probes, asked, cases, (n, masks))
+            (score,) = race_scores.split_scores(probes, asked, cases, (n, masks))
             assert -score == pytest.approx(zest.distance(*signed), abs=1e-5)
 
     def test_what_cannot_be_compared_counts_as_not_detected(self):

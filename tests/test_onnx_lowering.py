@@ -7,7 +7,8 @@ import pytest
 
 ort = pytest.importorskip("onnxruntime")
 pytest.importorskip("onnx")
-from zest_jax.onnx_lowering import UnsupportedOperationError, onnx_model  # noqa: E402 - after the check for onnx
+from zest_jax.onnx_graph import UnsupportedOperationError  # noqa: E402 - after the check for onnx
+from zest_jax.onnx_lowering import onnx_model  # noqa: E402
 
 TABLE = np.arange(12, dtype=np.float32).reshape(4, 3)
 MATRIX = np.random.default_rng(1).standard_normal((5, 3)).astype(np.float32)

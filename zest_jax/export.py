@@ -207,7 +207,8 @@ def _answering(checkpoint: "Checkpoint", kind: str) -> Any:
 def _translated(
     answer: Any, shape: tuple[int, ...], dtype: type, info: "CheckpointInfo", opset: int
 ) -> "onnx.ModelProto":
-    from zest_jax.onnx_lowering import UnsupportedOperationError, onnx_model
+    from zest_jax.onnx_graph import UnsupportedOperationError
+    from zest_jax.onnx_lowering import onnx_model
 
     try:
         return onnx_model(answer, shape, dtype, name=info.model.name, opset=opset)

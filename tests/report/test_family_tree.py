@@ -10,7 +10,8 @@ from matplotlib.patches import Rectangle
 from tests.report.legibility import check_legible
 from zest_jax.report import clustered_figure, reference_figure, tree_figure
 from zest_jax.report.drawing import folded
-from zest_jax.report.family_tree import MOST_DRAWN, PLAIN, family_name, spread
+from zest_jax.report.family_tree import MOST_DRAWN
+from zest_jax.report.tree_leaves import PLAIN, family_name, spread
 from zest_jax.screening import family_tree
 
 NAN = float("nan")

@@ -9,9 +9,9 @@ import pytest
 from tests.report.making import world
 from tests.report.page_reader import DAY, sections
 from zest_jax.report import clustered_figure
-from zest_jax.report.family_tree import family_name
 from zest_jax.report.mapped import map_all
 from zest_jax.report.suspect_page import suspect_page
+from zest_jax.report.tree_leaves import family_name
 from zest_jax.report.zoo_page import zoo_page
 from zest_jax.screening import SearchSettings, compare_all, families, find_families, investigate
 
@@ -106,7 +106,7 @@ def test_families_of_a_part_are_those_of_the_whole_table(undrawn, monkeypatch):
     entries = tuple(found.entries[0]._replace(name=label) for label in labels)
     found = found._replace(entries=entries, distances=(table + table.T) / 2)
     monkeypatch.setattr("zest_jax.report.mapped.MOST_DRAWN", kept)
-    monkeypatch.setattr("zest_jax.report.family_tree.MOST_NAMED", 5)
+    monkeypatch.setattr("zest_jax.report.tree_leaves.MOST_NAMED", 5)
     known = find_families(found.distances)
     mapped = map_all(found, known)
     drawn = {

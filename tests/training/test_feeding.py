@@ -1,4 +1,4 @@
-"""The rows of every step, and what may be learnt in place of labels."""
+"""The rows of every step, and what is known of the data."""
 
 import dataclasses
 
@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from tests.making import images, texts
-from zest_jax.training.feeding import ResidentFeed, checked_mask, checked_targets, describe
+from zest_jax.training.feeding import ResidentFeed, describe
 
 
 def feed(n=10, batch_size=3, seed=0, per_chunk=None):
@@ -67,27 +67,6 @@ def test_data_stay_on_the_device_as_they_are_stored():
 def test_too_few_inputs_for_a_batch():
     with pytest.raises(ValueError, match="the data set has 2 inputs, fewer than a batch of 3; lower the batch size"):
         feed(2)
-
-
-def test_targets_are_checked():
-    data = images(6)
-    assert checked_targets([2, 1, 0, 0, 1, 2], data, 3).dtype == np.int32
-    assert checked_targets(np.ones((6, 3)), data, 3).dtype == np.float32
-    for targets, classes, message in (
-        ([0, 1], 3, "there are 2 targets for 6 inputs of noise"),
-        ([0, 1, 2, 3, 0, 1], 3, "targets go from 0 to 3, and the model has 3 classes"),
-        ([0, 1, 2, -1, 0, 1], 3, "targets go from -1 to 2"),
-        (np.ones((6, 2)), 3, r"targets have shape \(6, 2\); give labels \[N\] or rows of outputs \[N, 3\]"),
-        (np.ones(6), 3, r"targets have shape \(6,\)"),
-        (np.full((6, 3), np.nan), 3, "18 of 18 targets are not finite"),
-    ):
-        with pytest.raises(ValueError, match=message):
-            checked_targets(targets, data, classes)
-
-
-def test_masks_of_untrained_parameters_are_refused():
-    with pytest.raises(ValueError, match=r"`mask` names stem.bias, which the model does not train"):
-        checked_mask({"stem.bias": np.ones(2), "a": np.ones(1)}, ["a", "b"])
 
 
 def test_descriptions_belong_to_the_content():

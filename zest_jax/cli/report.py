@@ -11,10 +11,10 @@ from tyro.conf import Positional, arg
 
 from zest_jax.cli.console import note
 from zest_jax.cli.distance import warn_of_poor_fits
+from zest_jax.cli.entries import FilterOptions
 from zest_jax.cli.files import UsageError, check_output, kind_of, read_probes, read_signature
 from zest_jax.cli.options import Common, commas
 from zest_jax.cli.screen import candidates_of, check_candidates, check_threshold, note_remarks, read_unrelated
-from zest_jax.cli.store import FilterOptions
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -11,9 +11,9 @@ from tyro.conf import Positional, arg
 
 from zest_jax.cli.console import Column, escaped, note, print_json, print_rows, result_console
 from zest_jax.cli.distance import number, warn_of_poor_fits
+from zest_jax.cli.entries import FilterOptions, as_json, noted_of
 from zest_jax.cli.files import UsageError, check_model, check_output, kind_of, read_probes, read_signature
 from zest_jax.cli.options import OFF, Common, ModelOptions, SolveOptions
-from zest_jax.cli.store import FilterOptions, as_json, noted_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

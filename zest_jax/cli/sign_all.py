@@ -14,9 +14,10 @@ from tyro.conf import Positional, arg
 from tyro.constructors import PrimitiveConstructorSpec
 
 from zest_jax.cli.console import keep_numbers, note, print_json, result_console
+from zest_jax.cli.entries import NotedOptions
 from zest_jax.cli.files import UsageError, check_model, read_probes
 from zest_jax.cli.options import OFF, Common, ModelOptions, SolveOptions
-from zest_jax.cli.store import NotedOptions, already_there
+from zest_jax.cli.store import already_there
 from zest_jax.wording import counted
 
 if TYPE_CHECKING:

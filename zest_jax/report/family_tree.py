@@ -15,42 +15,43 @@ from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.colors import Colormap
 from matplotlib.figure import Figure
-from matplotlib.text import Text
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike
 
-from zest_jax.report.drawing import DPI, folded, write_figure
+from zest_jax.report.drawing import DPI, write_figure
 from zest_jax.report.texts import legible_on
-from zest_jax.screening.families import FamilyTree, central, families, family_tree
+from zest_jax.report.tree_leaves import (
+    FONT,
+    MOST_FAMILIES,
+    MOST_NAMED,
+    MOST_NUMBERED,
+    PLAIN,
+    SMALL_FONT,
+    SMALL_LINE,
+    Leaves,
+    leaves_of,
+    name_families,
+    name_leaves,
+)
+from zest_jax.screening.families import FamilyTree, families, family_tree
 
-# More models than this are not named one by one, but their families are.
-MOST_NAMED = 60
 # More than this leave less than two dots for a row of the heat map.
 MOST_DRAWN = 500
-# Up to so many models the distances are written into the heat map.
-MOST_NUMBERED = 12
-MOST_FAMILIES = 60
 # Inches: around all; a tree beside a heat map, and alone; between parts; a colour bar.
 MARGIN = 0.2
 TREE, TREE_ALONE = 2.1, 4.6
 GAP = 0.09
 BAR_HEIGHT, BAR_WIDTH = 0.12, 2.4
-# Inches of a row that holds a number, of a heat map at least, of one without names, and of a row at most.
-NUMBERED_ROW, SMALLEST, UNNAMED, LARGEST_ROW = 0.42, 2.3, 6.5, 0.75
-NAME_WIDTH, NAME_LINES = 30, 2
-FONT, SMALL_FONT = 9.0, 8.0
 # How far the bar of a family is from its leaves.
 BESIDE = 0.035
-# Inches of a line at the small font, and of what stands under a tree besides its caption.
-SMALL_LINE, UNDER = 0.15, 0.32
+# Inches of what stands under a tree besides its caption.
+UNDER = 0.32
 # Near is dark, so that families are dark squares.
 NEAR_IS_DARK = "Blues_r"
 NOT_DEFINED = "#d8d2c4"
 # Apart for every common kind of colour blindness (Okabe and Ito 2008).
 BRANCHES = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
 BESIDE_LEAVES: Any = {"linewidth": 3, "solid_capstyle": "butt", "clip_on": False}
-PLAIN = "#555555"
-MARKED = "#a33b00"
 
 
 class KnownTree(NamedTuple):
@@ -70,24 +71,6 @@ class KnownTree(NamedTuple):
 
     tree: FamilyTree
     families: tuple[str, ...]
-
-
-class _Rows(NamedTuple):
-    """What stands at the leaves.
-
-    Attributes:
-        names: of each, folded, in the order of the tree; none where there are too many.
-        fonts: size of their letters.
-        height: of a row, inches.
-        width: of the widest name, inches.
-        groups: families to be named instead: first row, last row, name.
-    """
-
-    names: list[str]
-    font: float
-    height: float
-    width: float
-    groups: list[tuple[int, int, str]]
 
 
 def clustered_figure(
@@ -126,8 +109,8 @@ def clustered_figure(
     ['1  a', '2  c', '3  b']
     """
     table = _checked(distances, labels)
-    tree = family_tree(table) if known is None else known.tree
-    rows = _rows(table, labels, tree, threshold, marked, known, numbered=True)
+    tree, named = (family_tree(table), None) if known is None else known
+    rows = leaves_of(table, labels, tree, threshold, marked, named, numbered=True)
     n, side = len(labels), len(labels) * rows.height
     top = MARGIN + (0.22 if rows.names else 0.0)
     caption = _caption(threshold, line, rows, width=TREE)
@@ -145,9 +128,9 @@ def clustered_figure(
     heat = axes(heat_left, bottom, side, side)
     order = list(tree.order)
     _draw_heat(figure, heat, table[np.ix_(order, order)], rows)
-    _name_rows(heat, rows, None if marked is None else order.index(marked))
+    name_leaves(heat, rows, None if marked is None else order.index(marked))
     if rows.groups:
-        _name_groups(figure, rows, n, left=heat_left + side + GAP, bottom=bottom, side=side)
+        name_families(figure, rows, n, left=heat_left + side + GAP, bottom=bottom, side=side)
     wide = min(side - 0.3, BAR_WIDTH)
     bar_axes = axes(heat_left + max(0.3, (side - wide) / 2), bottom - 0.3, min(wide, side - 0.3), BAR_HEIGHT)
     bar = figure.colorbar(heat.images[0], cax=bar_axes, orientation="horizontal")
@@ -185,8 +168,8 @@ def tree_figure(
     ['a', 'c', 'b']
     """
     table = _checked(distances, labels)
-    tree = family_tree(table) if known is None else known.tree
-    rows = _rows(table, labels, tree, threshold, marked, known, numbered=False)
+    tree, named = (family_tree(table), None) if known is None else known
+    rows = leaves_of(table, labels, tree, threshold, marked, named, numbered=False)
     side = len(labels) * rows.height
     caption = _caption(threshold, line, rows, width=TREE_ALONE)
     bottom = MARGIN + UNDER + SMALL_LINE * (1 + caption.count("\n"))
@@ -195,22 +178,12 @@ def tree_figure(
     branches = figure.add_axes((MARGIN / width, bottom / height, TREE_ALONE / width, side / height))
     _draw_tree(branches, tree, threshold, line, caption)
     branches.tick_params(axis="y", pad=7)
-    _name_rows(branches, rows, None if marked is None else list(tree.order).index(marked))
+    name_leaves(branches, rows, None if marked is None else list(tree.order).index(marked))
     if rows.groups:
-        _name_groups(figure, rows, len(labels), left=MARGIN + TREE_ALONE + GAP, bottom=bottom, side=side)
+        name_families(figure, rows, len(labels), left=MARGIN + TREE_ALONE + GAP, bottom=bottom, side=side)
     if path is not None:
         write_figure(figure, path)
     return figure
-
-
-def family_name(distances: ArrayLike, labels: Sequence[str], members: Sequence[int]) -> str:
-    """Call a family after the model that is nearest to all of it.
-
-    >>> family_name(np.array([[0.0, 0.1, 0.3], [0.1, 0.0, 0.2], [0.3, 0.2, 0.0]]), ["a", "b", "c"], [0, 1, 2])
-    'b and 2 more'
-    """
-    name = labels[central(distances, members)]
-    return name if len(members) == 1 else f"{name} and {len(members) - 1} more"
 
 
 def _checked(distances: ArrayLike, labels: Sequence[str]) -> Float[np.ndarray, "models models"]:
@@ -223,69 +196,7 @@ def _checked(distances: ArrayLike, labels: Sequence[str]) -> Float[np.ndarray, "
     return table
 
 
-def _rows(
-    table: Float[np.ndarray, "models models"],
-    labels: Sequence[str],
-    tree: FamilyTree,
-    threshold: float | None,
-    marked: int | None,
-    known: KnownTree | None,
-    *,
-    numbered: bool,
-) -> _Rows:
-    """Decide on the names at the leaves, and on how high a row is."""
-    n = len(labels)
-    if n > MOST_NAMED:
-        groups = _groups(table, labels, tree, threshold, known)
-        side = max(UNNAMED, len(groups) * (SMALL_LINE + 0.03))
-        return _Rows([], SMALL_FONT, side / n, _widest([name for _, _, name in groups], SMALL_FONT) + 0.4, groups)
-    font = FONT if n <= 30 else SMALL_FONT
-    names = [folded(labels[i], width=NAME_WIDTH, lines=NAME_LINES) for i in tree.order]
-    if numbered:
-        names = [
-            f"{rank}  {name}".replace("\n", f"\n{' ' * (2 + len(str(rank)))}") for rank, name in enumerate(names, 1)
-        ]
-    lines = max(1 + name.count("\n") for name in names)
-    height = lines * font * 1.25 / 72 + 0.03
-    if numbered:
-        height = max(height, NUMBERED_ROW if n <= MOST_NUMBERED else 0.0, min(SMALLEST / n, 1.2))
-    else:
-        height = max(height, min(1.0 / n, LARGEST_ROW))
-    bold = [] if marked is None else [names[list(tree.order).index(marked)]]
-    return _Rows(names, font, height, max(_widest(names, font), _widest(bold, font, weight="bold")) + 0.06, [])
-
-
-def _groups(
-    table: Float[np.ndarray, "models models"],
-    labels: Sequence[str],
-    tree: FamilyTree,
-    threshold: float | None,
-    known: KnownTree | None,
-) -> list[tuple[int, int, str]]:
-    """First row, last row and name of the largest families, from top to bottom."""
-    if threshold is None:
-        return []
-    found, row = [], 0
-    for members in families(tree, threshold):
-        if len(members) > 1:
-            found.append((row, row + len(members) - 1, members))
-        row += len(members)
-    largest = sorted(found, key=lambda group: group[0] - group[1])[:MOST_FAMILIES]
-    short = [folded(label, width=NAME_WIDTH, lines=1) for label in labels] if known is None else []
-    return [
-        (first, last, family_name(table, short, members) if known is None else known.families[members[0]])
-        for first, last, members in sorted(largest)
-    ]
-
-
-def _widest(names: Sequence[str], font: float, weight: str = "normal") -> float:
-    """Width of the widest text in inches."""
-    figure = Figure(dpi=DPI)
-    texts = [figure.text(0, 0, name, fontsize=font, fontweight=weight, parse_math=False) for name in names]
-    return max((text.get_window_extent().width for text in texts), default=0.0) / DPI
-
-
-def _caption(threshold: float | None, line: tuple[float, str] | None, rows: _Rows, *, width: float) -> str:
+def _caption(threshold: float | None, line: tuple[float, str] | None, rows: Leaves, *, width: float) -> str:
     """What stands under the tree."""
     parts = ["distance at which groups join"]
     if threshold is not None:
@@ -345,7 +256,7 @@ def _inches(axes: Axes) -> float:
     return axes.get_window_extent().width / DPI
 
 
-def _draw_heat(figure: Figure, axes: Axes, table: Float[np.ndarray, "models models"], rows: _Rows) -> None:
+def _draw_heat(figure: Figure, axes: Axes, table: Float[np.ndarray, "models models"], rows: Leaves) -> None:
     n = len(table)
     farthest = float(np.nanmax(table, initial=0.0)) or 1.0
     colours: Colormap = colormaps[NEAR_IS_DARK].with_extremes(bad=NOT_DEFINED)
@@ -364,51 +275,3 @@ def _draw_heat(figure: Figure, axes: Axes, table: Float[np.ndarray, "models mode
         red, green, blue, _ = shown.to_rgba(table[i, j])
         ink = legible_on((float(red), float(green), float(blue)))
         axes.text(j, i, f"{table[i, j]:.{digits}f}", ha="center", va="center", fontsize=7.5, color=ink)
-
-
-def _name_rows(axes: Axes, rows: _Rows, marked: int | None) -> None:
-    """Write the names at the right, as labels of the rows."""
-    axes.yaxis.tick_right()
-    axes.set_yticks(range(len(rows.names)), rows.names, fontsize=rows.font, parse_math=False)
-    axes.tick_params(axis="y", length=0)
-    if marked is not None and rows.names:
-        label: Text = axes.get_yticklabels()[marked]
-        label.set(fontweight="bold", color=MARKED)
-
-
-def _name_groups(figure: Figure, rows: _Rows, n: int, *, left: float, bottom: float, side: float) -> None:
-    """Write the names of families at the right, each as near to its rows as its neighbours allow, with a line to them."""
-    width, height = figure.get_size_inches()
-    lead = figure.add_axes((left / width, bottom / height, 0.3 / width, side / height))
-    lead.set(xlim=(0, 1), ylim=(n - 0.5, -0.5))
-    lead.set_axis_off()
-    middles = [(first + last) / 2 for first, last, _ in rows.groups]
-    places = spread(middles, gap=(SMALL_LINE + 0.02) / rows.height, low=0.0, high=n - 1.0)
-    lines = []
-    for (first, last, name), middle, place in zip(rows.groups, middles, places, strict=True):
-        lines += [[(0.1, first - 0.35), (0.1, last + 0.35)], [(0.1, middle), (0.4, middle), (0.8, place), (1.0, place)]]
-        y = bottom + side * (1 - (place + 0.5) / n)
-        x = (left + 0.34) / width
-        figure.text(x, y / height, name, fontsize=SMALL_FONT, va="center", ha="left", parse_math=False)
-    lead.add_collection(LineCollection(lines, colors=PLAIN, linewidths=0.8, clip_on=False), autolim=False)
-
-
-def spread(places: Sequence[float], *, gap: float, low: float, high: float) -> list[float]:
-    """Move ascending places apart to at least `gap`, within [low, high] if they fit, each as little as that needs.
-
-    Neighbours that would be too near form a block, which lies so that its members are moved as little as possible together
-    (pool adjacent violators).
-
-    >>> spread([0.0, 5.0, 5.2, 9.0], gap=1.0, low=0.0, high=9.0)
-    [0.0, 4.6, 5.6, 9.0]
-    """
-    blocks: list[tuple[float, int]] = []  # the mean of place - rank * gap, and how many there are
-    for rank, place in enumerate(places):
-        mean, count = place - rank * gap, 1
-        while blocks and blocks[-1][0] >= mean:
-            before, its = blocks.pop()
-            mean, count = (before * its + mean * count) / (its + count), its + count
-        blocks.append((mean, count))
-    highest = high - gap * (len(places) - 1)
-    moved = [max(low, min(mean, highest)) for mean, count in blocks for _ in range(count)]
-    return [round(mean + rank * gap, 9) for rank, mean in enumerate(moved)]

@@ -7,16 +7,16 @@ import numpy as np
 from zest_jax.report.drawing import folded
 from zest_jax.report.family_tree import (
     MOST_DRAWN,
-    NAME_WIDTH,
     KnownTree,
     clustered_figure,
-    family_name,
     tree_figure,
 )
 from zest_jax.report.page import Picture, Section, png_of
+from zest_jax.report.tree_leaves import NAME_WIDTH, family_name
+from zest_jax.screening.among import Among
 from zest_jax.screening.exact import distances_among
 from zest_jax.screening.families import Families, closest, pruned
-from zest_jax.screening.findings import Among, Findings
+from zest_jax.screening.findings import Findings
 from zest_jax.screening.judging import one_alignment
 from zest_jax.wording import counted, decimals, sentence
 

@@ -6,7 +6,7 @@ from typing import Any
 from zest_jax import intervals
 from zest_jax.report.page import Column, Section, Table
 from zest_jax.screening import Among, Entry, Findings, Store
-from zest_jax.screening.findings import entries_among
+from zest_jax.screening.models import entries_among
 from zest_jax.signature import Signature
 from zest_jax.version import __version__
 from zest_jax.wording import counted, decimals

@@ -3,10 +3,10 @@
 import datetime as dt
 from collections.abc import Callable, Mapping
 
-from zest_jax.report.family_tree import family_name
 from zest_jax.report.mapped import RULES, families_in_words, map_all, map_sections, no_families
 from zest_jax.report.page import Column, Headline, Page, Section, Table
 from zest_jax.report.provenance import HOW_TO_READ, metadata_columns, zoo_settings
+from zest_jax.report.tree_leaves import family_name
 from zest_jax.screening import Among, Families, extent, find_families
 from zest_jax.signature import POOR_R2
 from zest_jax.wording import counted, decimals, listed, sentence

@@ -1,5 +1,7 @@
 """Many models: a store of signatures, and the search for those that are nearest to a suspect."""
 
+from zest_jax.screening.additions import Added
+from zest_jax.screening.among import Among, Pair, compare_all
 from zest_jax.screening.entries import Entry, Filter, Metadata
 from zest_jax.screening.families import (
     Extent,
@@ -15,7 +17,7 @@ from zest_jax.screening.families import (
     pruned,
     usual_threshold,
 )
-from zest_jax.screening.findings import Among, Findings, Models, Near, Pair, compare_all, investigate, load_models
+from zest_jax.screening.findings import Findings, Near, investigate
 from zest_jax.screening.judging import (
     Judgement,
     check_unrelated,
@@ -24,10 +26,12 @@ from zest_jax.screening.judging import (
     one_alignment,
     unrelated_distances,
 )
+from zest_jax.screening.models import Models, load_models
+from zest_jax.screening.removals import Removed
 from zest_jax.screening.sameness import Same, itself_told, same_as
 from zest_jax.screening.search import Hit, Screening, SearchSettings, distance_table, distances_from, screen
 from zest_jax.screening.sketch import SketchSettings
-from zest_jax.screening.store import Added, Removed, Store, StoreVersion
+from zest_jax.screening.store import Store, StoreVersion
 from zest_jax.screening.verification import Problem, verify
 
 __all__ = [

@@ -2,6 +2,7 @@
 
 import dataclasses
 import datetime as dt
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from zest_jax.names import check_text
@@ -141,6 +142,15 @@ def quoted(text: str) -> str:
     'o''hara'
     """
     return "'" + text.replace("'", "''") + "'"
+
+
+def named(names: Iterable[str]) -> str:
+    """The condition in SQL that a model has one of the names.
+
+    >>> named(["a", "b"])
+    "name IN ('a', 'b')"
+    """
+    return f"name IN ({', '.join(quoted(name) for name in names)})"
 
 
 def check_date(field: str, value: dt.date | None) -> None:

@@ -1,18 +1,15 @@
 """Leave out of a search what is not to be compared: the suspect's very own signature, and models named by hand."""
 
 import dataclasses
-from collections.abc import Sequence
 
-from zest_jax.screening.entries import Entry, Filter, quoted
+from zest_jax.screening.entries import Entry, Filter, named, quoted
 from zest_jax.screening.layout import entry_of
+from zest_jax.screening.models import Models
 from zest_jax.screening.store import Store
-from zest_jax.signature import Signature
 from zest_jax.wording import listed
 
 
-def without_itself(
-    suspect: Entry, models: Store | Sequence[Signature], where: Filter
-) -> tuple[Store | Sequence[Signature], Filter, tuple[str, ...]]:
+def without_itself(suspect: Entry, models: Models, where: Filter) -> tuple[Models, Filter, tuple[str, ...]]:
     """Leave out the models whose signature is the suspect's own: at distance 0 it hides the one that is to be found.
 
     Returns:
@@ -33,7 +30,7 @@ def without_itself(
     return others, where, tuple(each.label for each, own in zip(models, same, strict=True) if own)
 
 
-def check_excluded(models: Store | Sequence[Signature], where: Filter) -> None:
+def check_excluded(models: Models, where: Filter) -> None:
     """Refuse names to be left out that are not there: a slip of the pen would leave in what should be out.
 
     Raises:
@@ -41,8 +38,8 @@ def check_excluded(models: Store | Sequence[Signature], where: Filter) -> None:
     """
     if not where.exclude or not isinstance(models, Store):
         return
-    condition = f"name IN ({', '.join(map(quoted, where.exclude))})"
-    found = {name for batch in models.scan(["name"], where=condition, rows=8192) for name in batch["name"].to_pylist()}
+    batches = models.scan(["name"], where=named(where.exclude), rows=8192)
+    found = {name for batch in batches for name in batch["name"].to_pylist()}
     if missing := [name for name in where.exclude if name not in found]:
         raise ValueError(
             f"`exclude` names {listed(missing, 5)}, and {models.uri} has no such model in version {models.version}; "

@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 
 from zest_jax.errors import StoreError
 from zest_jax.names import check_text
-from zest_jax.screening.additions import PATIENCE, Added, already_there, insert
-from zest_jax.screening.entries import ANY, UNKNOWN, Entry, Filter, Metadata, quoted
+from zest_jax.screening.additions import Added, already_there, insert
+from zest_jax.screening.entries import ANY, UNKNOWN, Entry, Filter, Metadata, named
 from zest_jax.screening.lance_files import (
     check_room,
     import_lance,
@@ -31,6 +31,7 @@ from zest_jax.screening.layout import (
     sketches_of,
     table_of,
 )
+from zest_jax.screening.removals import Removed, delete
 from zest_jax.screening.sketch import DEFAULT, SketchSettings
 from zest_jax.signature import Signature
 
@@ -39,21 +40,6 @@ TRIES = 10
 # Bytes of sketches, and signatures, that a reader holds at a time.
 SKETCH_BYTES = 16 * 2**20
 SIGNATURE_BYTES = 32 * 2**20
-
-
-class Removed(NamedTuple):
-    """What `Store.remove` did.
-
-    Attributes:
-        names: of the models that were removed.
-        version: of the store, which keeps them.
-
-    >>> Removed(names=("resnet18-v3",), version=7)
-    Removed(names=('resnet18-v3',), version=7)
-    """
-
-    names: tuple[str, ...]
-    version: int
 
 
 class StoreVersion(NamedTuple):
@@ -246,7 +232,7 @@ class Store:
         for _ in range(TRIES):
             self._dataset = self.latest()._dataset
             columns = ["name", "digest", *METADATA_COLUMNS]
-            batches = self.scan(columns, where=_named(list(rows)), rows=1024) if rows else ()
+            batches = self.scan(columns, where=named(list(rows)), rows=1024) if rows else ()
             present = already_there(batches, rows, given, self.uri)
             new = {name: row for name, row in rows.items() if name not in present}
             since = now()
@@ -276,18 +262,15 @@ class Store:
             return Removed((), version)
         digests = {
             digest
-            for batch in self.scan(["digest"], where=_named(wanted), rows=8192)
+            for batch in self.scan(["digest"], where=named(wanted), rows=8192)
             for digest in batch["digest"].to_pylist()
         }
         since = now()
-        # A label is part of what its digest is taken of, so no digest is that of another name.
-        condition = f"{_named(wanted)} AND digest IN ({', '.join(quoted(digest) for digest in sorted(digests))})"
-        with told(self.uri, "remove from"):
-            done = self._dataset.delete(condition, conflict_retries=50, retry_timeout=PATIENCE)
+        deleted = delete(self._dataset, wanted, digests, self.uri)
         self._settle(since)
         self._dataset = self.latest()._dataset
         # More where a damaged store has a name twice.
-        if (deleted := int(done["num_deleted_rows"])) < len(wanted):
+        if deleted < len(wanted):
             raise StoreError(
                 f"another writer changed {self.uri} meanwhile: {deleted} of the {len(wanted)} models of version {version} were "
                 "removed; `zest store list` shows what is there now"
@@ -387,7 +370,7 @@ class Store:
             return {}
         found = {
             name: row
-            for batch in self.scan(["name"], where=_named(names), rows=8192)
+            for batch in self.scan(["name"], where=named(names), rows=8192)
             for name, row in zip(batch["name"].to_pylist(), batch["_rowid"].to_pylist(), strict=True)
         }
         if missing := [name for name in names if name not in found]:
@@ -407,7 +390,3 @@ class Store:
     def _settle(self, since: float) -> None:
         if (folder := local_folder(self.uri)) is not None:
             settle(folder, since)
-
-
-def _named(names: Sequence[str]) -> str:
-    return f"name IN ({', '.join(quoted(name) for name in names)})"

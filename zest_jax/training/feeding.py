@@ -3,12 +3,13 @@
 import dataclasses
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Protocol
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from zest_jax.data.datasets import Dataset, dataset_names, known_dataset
 from zest_jax.data.streaming import Stream
@@ -150,29 +151,15 @@ class StreamFeed:
             self._stream.close()
 
 
-def checked_targets(targets: np.ndarray | Sequence[Any], data: Dataset, num_classes: int) -> np.ndarray:
-    """What is to be learnt in place of the labels of a data set.
-
-    Raises:
-        ValueError: their number or classes do not fit, or some are not finite.
-    """
-    found = np.asarray(targets)
-    if len(found) != len(data):
-        raise ValueError(f"there are {len(found)} targets for {len(data)} inputs of {data.name}; give one for each")
-    if found.ndim == 1 and found.dtype.kind in "iu":
-        if found.min() < 0 or found.max() >= num_classes:
-            raise ValueError(f"targets go from {found.min()} to {found.max()}, and the model has {num_classes} classes")
-        return found.astype(np.int32)
-    if found.ndim != 2 or found.shape[1] != num_classes:
-        raise ValueError(
-            f"targets have shape {found.shape}; give labels [N] or rows of outputs [N, {num_classes}], one per class"
-        )
-    if not np.isfinite(found).all():
-        raise ValueError(f"{np.count_nonzero(~np.isfinite(found))} of {found.size} targets are not finite")
-    return found.astype(np.float32)
-
-
-def checked_mask(mask: Mapping[str, np.ndarray], names: Sequence[str]) -> None:
-    """Refuse masks of parameters that are not trained."""
-    if unknown := sorted(set(mask) - set(names)):
-        raise ValueError(f"`mask` names {', '.join(unknown[:5])}, which the model does not train")
+def shardings(devices: Sequence[jax.Device] | None, batch_size: int) -> tuple[Any, Any]:
+    """Where states and data (everywhere) and rows (shared out) go."""
+    if devices is None:
+        devices = jax.local_devices()
+        if jax.default_backend() == "cpu" or batch_size % len(devices):
+            devices = devices[:1]
+    elif batch_size % len(devices):
+        raise ValueError(f"a batch of {batch_size} cannot be shared out over {len(devices)} devices; choose a multiple")
+    if len(devices) == 1:
+        return None, None
+    mesh = Mesh(np.array(devices), ("data",))
+    return NamedSharding(mesh, PartitionSpec()), NamedSharding(mesh, PartitionSpec(None, "data"))

@@ -14,12 +14,13 @@ from zest_jax.data.streaming import Stream
 from zest_jax.data.tokens import Tokenizer
 from zest_jax.models.registry import ModelConfig
 from zest_jax.progress import progress_bar
+from zest_jax.training.beyond_labels import Extras
 from zest_jax.training.checkpoints import Checkpoint, CheckpointInfo, LineageStep
 from zest_jax.training.engine import StepMetrics, train_steps
 from zest_jax.training.feeding import describe
 from zest_jax.training.objectives import Objective
 from zest_jax.training.recipes import Recipe
-from zest_jax.training.run import Extras, FitResult, Run
+from zest_jax.training.run import FitResult, Run
 
 # Steps that may be under way before their losses are looked at.
 _LOOK_EVERY = 16

@@ -1,11 +1,9 @@
 """One training with all that it keeps: its state on the device, its folder, its metrics."""
 
 import dataclasses
-import hashlib
-import json
 import time
 import warnings
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,22 +11,20 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
-from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from zest_jax.atomic import atomic_write
 from zest_jax.data.datasets import Dataset
 from zest_jax.data.known import PLURAL
 from zest_jax.data.streaming import Stream
 from zest_jax.data.subsets import checked_rows
 from zest_jax.data.tokens import as_stored
 from zest_jax.errors import NonFiniteLossError
+from zest_jax.training.beyond_labels import LABELS_ALONE, Extras, checked_mask, checked_targets
 from zest_jax.training.checkpoints import (
     Checkpoint,
     DamagedCheckpointError,
     LineageStep,
     epoch_folder,
     epochs_in,
-    fingerprint,
     load_training,
     read_checkpoint,
     set_weights,
@@ -41,11 +37,12 @@ from zest_jax.training.feeding import (
     Feed,
     ResidentFeed,
     StreamFeed,
-    checked_mask,
-    checked_targets,
     describe,
+    shardings,
 )
-from zest_jax.training.objectives import CrossEntropy, Objective
+from zest_jax.training.identity import identity, noted
+from zest_jax.training.metrics import add_metrics, metrics_up_to
+from zest_jax.training.objectives import CrossEntropy
 from zest_jax.training.parameters import among, mask_like, set_modes, trained_names
 from zest_jax.training.recipes import Recipe
 from zest_jax.training.run_folder import RunFolder, claim
@@ -54,7 +51,6 @@ from zest_jax.version import __version__
 
 # A checkpoint to go on from is written when the last one is older than this, in seconds.
 SAVE_AFTER = 30.0
-METRICS_FILE = "metrics.jsonl"
 
 
 class FitResult(NamedTuple):
@@ -83,19 +79,6 @@ class FitResult(NamedTuple):
     recorded: dict[str, np.ndarray] | None
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Extras:
-    """What a training may do besides learning the labels of a data set; see `fit`."""
-
-    targets: np.ndarray | None = None
-    objective: Objective | None = None
-    arrays: Any = None
-    trained: Collection[str] | None = None
-    mask: Mapping[str, np.ndarray] | None = None
-    record: Sequence[int] | None = None
-    record_together: bool = False
-
-
 class Run:
     """A training between its epochs.
 
@@ -121,7 +104,7 @@ class Run:
         step: LineageStep,
         folder: Path | None = None,
         test: Dataset | None = None,
-        extras: Extras = Extras(),
+        extras: Extras = LABELS_ALONE,
         save_every: int = 0,
         devices: Sequence[jax.Device] | None = None,
         at_most: int | None = None,
@@ -131,7 +114,7 @@ class Run:
         self.start, self.recipe, self.seed = start, recipe, seed
         self.save_every, self.history = save_every, []
         self.described = describe(data)
-        self.step = self._noted(step, extras)
+        self.step = noted(step, recipe=recipe, seed=seed, described=self.described, extras=extras)
         info = start.info
         for known in (data, test):
             if isinstance(known, Dataset):
@@ -152,7 +135,7 @@ class Run:
         graphdef, trained, frozen, rest = nnx.split(model, among(names), nnx.Param, ...)
         trained, frozen, rest = as_pure(trained), as_pure(frozen), as_pure(rest)
         objective = extras.objective or CrossEntropy(label_smoothing=recipe.label_smoothing)
-        self.sharding, self.rows_sharding = _shardings(devices, recipe.batch_size)
+        self.sharding, self.rows_sharding = shardings(devices, recipe.batch_size)
         mask = None
         if extras.mask is not None:
             checked_mask(extras.mask, names)
@@ -175,7 +158,18 @@ class Run:
         if folder is not None:
             self.folder = RunFolder(folder, keep_every=save_every)
             try:
-                claim(folder, self._identity(names, extras, data))
+                claim(
+                    folder,
+                    identity(
+                        start,
+                        self.step,
+                        recipe=recipe,
+                        seed=seed,
+                        described=self.described,
+                        extras=extras,
+                        trained=names,
+                    ),
+                )
                 state = self._resumed(folder, state, at_most)
             except BaseException:
                 self.folder.close()
@@ -260,8 +254,7 @@ class Run:
         if self.folder is None or self._path is None:
             return
         # Before the checkpoint: going on from one cuts off the lines that come after it.
-        with (self._path / METRICS_FILE).open("a", encoding="utf-8") as file:
-            file.write(json.dumps(line) + "\n")
+        add_metrics(self._path, line)
         if due:
             self.folder.save(checkpoint or self.checkpoint(measured=False), self._training())
             self._saved_at = time.monotonic()
@@ -348,46 +341,6 @@ class Run:
             extras=extras.arrays,
         )
 
-    def _identity(self, names: Sequence[str], extras: Extras, data: Dataset | Stream) -> dict[str, Any]:
-        """What must be the same for a training to go on."""
-        hashed = {
-            "targets": extras.targets,
-            "record": extras.record,
-            "mask": None if extras.mask is None else np.frombuffer(fingerprint(extras.mask).encode(), np.uint8),
-        }
-        return {
-            "kind": self.step.kind,
-            "parent": self.step.parent,
-            "settings": dict(self.step.settings),
-            "model": self.start.info.model.to_json(),
-            "start": self.start.fingerprint,
-            "mean": self.start.info.mean,
-            "std": self.start.info.std,
-            "class_names": self.start.info.class_names,
-            "input_shape": self.start.info.input_shape,
-            "tokenizer": self.start.info.tokenizer and hashlib.sha256(self.start.info.tokenizer.encode()).hexdigest(),
-            "dataset": self.described.name,
-            "data_hash": self.described.data_hash,
-            "recipe": self.recipe.to_json(),
-            "seed": self.seed,
-            "trained": "all" if extras.trained is None else list(names),
-            **{name: None if value is None else _digest(np.asarray(value)) for name, value in hashed.items()},
-        }
-
-    def _noted(self, step: LineageStep, extras: Extras) -> LineageStep:
-        """The step with all that the training adds to it."""
-        own: dict[str, Any] = {
-            "recipe": self.recipe.to_json(),
-            "seed": self.seed,
-            "dataset": self.described.name,
-            "data_hash": self.described.data_hash,
-        }
-        if extras.record is not None:
-            own["recorded_rows"] = sorted(int(row) for row in extras.record)
-            if extras.record_together:
-                own["recorded_together"] = True
-        return dataclasses.replace(step, settings={**step.settings, **own})
-
     def _resumed(self, folder: Path, state: TrainState, at_most: int | None) -> TrainState:
         """The state after the last whole checkpoint (up to an epoch), or `state` when there is none."""
         damage: list[str] = []
@@ -407,11 +360,7 @@ class Run:
                 + (f"the checkpoint of epoch {self.epoch}" if self.epoch else "the start"),
                 stacklevel=2,
             )
-        self.history = _read_metrics(folder / METRICS_FILE, self.epoch)
-        if (folder / METRICS_FILE).exists():
-            lines = "".join(json.dumps(line) + "\n" for line in self.history)
-            with atomic_write(folder / METRICS_FILE) as file:
-                file.write(lines.encode())
+        self.history = metrics_up_to(folder, self.epoch)
         return state
 
     def _training(self) -> dict[str, Any]:
@@ -436,38 +385,3 @@ def _check_sizes(model: Any, shape: Sequence[int], recipe: Recipe) -> None:
                 f"the recipe {recipe.name} shrinks images of {shape[0]}x{shape[1]} to {small[0]}x{small[1]} at first, which the "
                 f"model cannot take ({error}); choose another recipe, or set `progressive=()`"
             ) from error
-
-
-def _shardings(devices: Sequence[jax.Device] | None, batch_size: int) -> tuple[Any, Any]:
-    """Where states and data (everywhere) and rows (shared out) go."""
-    if devices is None:
-        devices = jax.local_devices()
-        if jax.default_backend() == "cpu" or batch_size % len(devices):
-            devices = devices[:1]
-    elif batch_size % len(devices):
-        raise ValueError(f"a batch of {batch_size} cannot be shared out over {len(devices)} devices; choose a multiple")
-    if len(devices) == 1:
-        return None, None
-    mesh = Mesh(np.array(devices), ("data",))
-    return NamedSharding(mesh, PartitionSpec()), NamedSharding(mesh, PartitionSpec(None, "data"))
-
-
-def _read_metrics(path: Path, epochs: int) -> list[dict[str, Any]]:
-    """Lines up to an epoch; a line that was cut off comes after all checkpoints."""
-    history: list[dict[str, Any]] = []
-    if path.exists():
-        for text in path.read_text(encoding="utf-8").splitlines():
-            try:
-                line = json.loads(text)
-            except ValueError:
-                break
-            if line["epoch"] > epochs:
-                break
-            history.append(line)
-    return history
-
-
-def _digest(array: np.ndarray) -> str:
-    return hashlib.sha256(
-        f"{array.dtype.str}{array.shape}".encode() + np.ascontiguousarray(array).tobytes()
-    ).hexdigest()
