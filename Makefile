@@ -35,7 +35,7 @@ help:  ## show this
 demo: $(VENV)/.installed-demo  ## sign real ImageNet classifiers on real photographs and tell copies from others
 	$(BIN)/python examples/demo.py $(ARGS)
 
-demo-quick: $(VENV)/.installed-quick  ## the same in under two minutes, on three small ONNX models
+demo-quick: $(VENV)/.installed-quick  ## the same in some minutes, on small CIFAR-10 models in ONNX
 	$(BIN)/python examples/demo.py --quick $(ARGS)
 
 zoo-small: $(VENV)/.installed-dev  ## train and reuse ResNet20s on CIFAR-10 and measure how far each is from the victim

@@ -5,6 +5,8 @@ import warnings
 import weakref
 from collections.abc import Iterable, Sequence
 
+import numpy as np
+
 from zest_jax.errors import PoorFitWarning
 from zest_jax.signature import POOR_R2, Signature
 
@@ -36,6 +38,35 @@ def hardly_fitted(signatures: Iterable[Signature], names: Sequence[str] | None =
     if not poor:
         return None
     return f"linear explanations hardly fit {', '.join(poor)}: R2 below {POOR_R2}, so distances say little"
+
+
+def inputs_told(signature: Signature) -> str | None:
+    """Say in what form a model of images was given its inputs, as its adapter was told; None if it is not noted.
+
+    >>> def model(**settings):
+    ...     return Signature(weights=np.ones((2, 1), np.float32), segment_counts=np.array([2]), r2=np.ones((1, 1)),
+    ...                      variance=np.ones((1, 1)), probe_hash="0" * 64, label="a", settings={"model": settings})
+    >>> inputs_told(model(mean=[0.5], std=[0.25], value_range=[0.0, 1.0]))
+    'mean 0.5, std 0.25'
+    >>> inputs_told(model(mean=None, std=None, value_range=[0, 255]))
+    'values 0 to 255'
+    >>> inputs_told(model(mean=None, std=None, value_range=[0, 1])), inputs_told(model(name="texts"))
+    ('as they are', None)
+    """
+    model = signature.settings.get("model")
+    if (
+        not isinstance(model, dict)
+        or "value_range" not in model
+        or signature.settings.get("modality", "image") != "image"
+    ):
+        return None
+    low, high = model.get("value_range") or (0, 1)
+    found = [] if (low, high) == (0, 1) else [f"values {low:g} to {high:g}"]
+    for name in ("mean", "std"):
+        values = model.get(name)
+        if values is not None:
+            found.append(f"{name} {', '.join(f'{value:.4g}' for value in np.atleast_1d(values))}")
+    return ", ".join(found) or "as they are"
 
 
 def warn_of_poor_fits(signatures: Iterable[Signature]) -> None:

@@ -125,6 +125,40 @@ def test_too_few_unrelated_pairs_are_not_judged(zest, session):
     assert "can't tell" in err or "related" in out
 
 
+def test_a_distance_without_a_yardstick_is_said_to_tell_nothing(zest, session, models, normalise):
+    pair = [session.signatures["victim"], session.signatures["unrelated"]]
+    _, _, err = zest("distance", *pair)
+    assert "nothing tells whether this is near; name unrelated models with --unrelated" in err
+    assert zest("distance", *pair, "--json")[2] == ""
+    _, _, err = zest("compare", models["victim"], models["unrelated"], "--probes", session.probes, *normalise)
+    assert "sign unrelated models too, and give all to `zest distance --unrelated`" in " ".join(err.split())
+
+
+def test_an_unrelated_model_counts_once_and_is_told_where_it_is_judged(zest, session, here):
+    victim, other, third = (session.signatures[name] for name in ("victim", "unrelated", "victim_epoch3"))
+    shutil.copy(other, "copy.sig")
+    for twice in ([other, other], [other, "copy.sig"]):
+        code, out, err = zest("distance", victim, third, "--unrelated", *twice)
+        assert (code, out) == (2, "")
+        assert "--unrelated names a model twice" in err
+    code, _, err = zest("distance", victim, other, "--unrelated", other, third)
+    assert code == 0
+    assert "is judged and named as unrelated: its verdict says how an unrelated model would be judged" in " ".join(
+        err.split()
+    )
+
+
+def test_inputs_that_were_given_in_other_forms_are_told(zest, session, here, models, normalise):
+    how = ["--value-range", "0,255", "--no-check", "-o", "raw.sig"]
+    assert zest("sign", models["victim"], "--probes", session.probes, *how)[0] == 0
+    _, _, err = zest("distance", session.signatures["victim"], "raw.sig")
+    told = " ".join(err.split())
+    assert "inputs were given in different forms, which is right only if the models were trained so:" in told
+    assert "mean 0.485, 0.456, 0.406, std 0.229, 0.224, 0.225" in told
+    assert "raw: values 0 to 255" in told
+    assert "different forms" not in zest("distance", *session.signatures.values())[2]
+
+
 def test_same_labels_are_told_apart_by_file(zest, session, here):
     shutil.copy(session.signatures["victim"], "copy.sig")
     _, out, _ = zest("distance", session.signatures["victim"], "copy.sig", "--json")

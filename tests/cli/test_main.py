@@ -177,6 +177,14 @@ def test_unexpected_errors_are_failures_not_wrong_use(zest, session, monkeypatch
         assert "unexpected; --debug shows where" in err
 
 
+def test_a_library_that_only_a_factory_needs_is_named_with_its_extra(zest, session, here, monkeypatch):
+    (here / "needs_torch.py").write_text("import torch\ndef build(): return torch.nn.Identity()\n")
+    monkeypatch.setitem(sys.modules, "torch", None)
+    code, _, err = zest("sign", "needs_torch:build", "--probes", session.probes, "-o", "x.sig")
+    assert code == 1
+    assert 'torch is not installed; install it with `pip install "zest_jax[torch]"`' in err
+
+
 def test_running_out_of_memory_is_a_failure_with_advice(zest, session, monkeypatch):
     def hungry(*_, **__):
         raise MemoryError("1 TiB")

@@ -185,7 +185,7 @@ NOT_ONNX = "not an ONNX model"
 def _not_onnx(fields: set[int]) -> str:
     if {1, 7} <= fields:
         return "a damaged ONNX model; copy or export it again"
-    return f"{NOT_ONNX}: its content is no ONNX protobuf message"
+    return f"{NOT_ONNX}: its content is no ONNX protobuf message; give the file that the model was exported to"
 
 
 def varint(data: bytes) -> tuple[int | None, int]:

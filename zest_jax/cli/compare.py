@@ -83,6 +83,9 @@ class Compare(Common):
             tell_sent(boxes)
         d = distance(a, b, metric=self.comparison.metric, align=self.comparison.align)
         warn_of_poor_fits([a.label, b.label], [a, b])
+        note(
+            "nothing tells whether this is near; sign unrelated models too, and give all to `zest distance --unrelated`"
+        )
         if self.json:
             models = [
                 {"label": s.label, "classes": s.n_classes, "r2": s.mean_r2(), "settings": s.settings} for s in (a, b)
@@ -104,6 +107,9 @@ class Compare(Common):
         console.print(keep_numbers(table))
         console.print(
             f"{self.comparison.metric} distance {number(d)} ({probes.n_references} references, {probes.n_queries:,} queries)"
+        )
+        note(
+            "nothing tells whether this is near; sign unrelated models too, and give all to `zest distance --unrelated`"
         )
 
     def _probes(self) -> "ProbeSet":

@@ -190,6 +190,8 @@ def in_words_of_the_command_line(text: str, command: Any) -> str:
     >>> from zest_jax.cli.probes import Probes
     >>> in_words_of_the_command_line("lower `n_references` or sign with `ridge`", Probes(source="x", output="y"))
     'lower `--n-references` or sign with `ridge`'
+    >>> in_words_of_the_command_line("pass `size` (`--size 224` on the command line)", Probes(source="x", output="y"))
+    'pass `--size 224`'
     """
     names = _option_names(command)
 
@@ -207,7 +209,13 @@ def in_words_of_the_command_line(text: str, command: Any) -> str:
         value = value.strip("'\"")
         return f"`{option} {value}`"
 
-    return re.sub(r"`(?P<name>[a-z][a-z0-9_]*)(=(?P<value>[^`]*))?`", rename, text)
+    renamed = re.sub(r"`(?P<name>[a-z][a-z0-9_]*)(=(?P<value>[^`]*))?`", rename, text)
+    # What named both is left with the option twice.
+    return re.sub(
+        r"(?P<option>`--[a-z-]+)` \((?P=option)(?P<value>[^`]*`)(?: on the command line)?\)",
+        r"\g<option>\g<value>",
+        renamed,
+    )
 
 
 def _option_names(command: Any) -> set[str]:

@@ -26,8 +26,8 @@ class ComparisonOptions:
     """How signatures are compared."""
 
     metric: Metric = "cosine"
-    """Distance between signatures: cosine, from 0 (same) over about 1 (unrelated) to 2 (the paper's choice), or a norm
-    of their difference."""
+    """Distance between signatures: cosine, from 0 (same) to 2 (the paper's choice), or a norm of their difference.
+    Unrelated models of one task may be as near as 0.1, which is why a distance alone says little."""
 
     align: Align = "auto"
     """How classes are matched first: auto by name when both models have the same class names, else greedy (the paper's
@@ -36,7 +36,7 @@ class ComparisonOptions:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Distance(Common):
-    """Print the distance between each two of the signatures; small means related.
+    """Print the distance between each two of the signatures; what is small, unrelated models tell.
 
     With --unrelated, distances are scaled by those of unrelated models and judged.
     """
@@ -67,6 +67,7 @@ class Distance(Common):
 
         signatures = [read_signature(path) for path in self.signatures]
         unrelated = [read_signature(path) for path in self.unrelated]
+        check_named_once(unrelated, self.unrelated)
         names = distinct_names(signatures, self.signatures)
         # Errors that compare two signatures call them as the table does.
         signatures = [dataclasses.replace(s, label=name) for s, name in zip(signatures, names, strict=True)]
@@ -97,8 +98,16 @@ class Distance(Common):
             [*names, *(str(path) for path in self.unrelated)],
             [*signatures, *unrelated],
         )
-        if len(set(self.unrelated)) == 1:
+        note_other_inputs([*names, *(str(path) for path in self.unrelated)], [*signatures, *unrelated])
+        if not unrelated and not (self.json or self.csv):
+            note("nothing tells whether this is near; name unrelated models with --unrelated")
+        elif len(unrelated) == 1:
             note("warning: a single unrelated model gives pairs that share it, so the bound is rough; give more")
+        for path in self.signatures:
+            if path.resolve() in {each.resolve() for each in self.unrelated}:
+                note(
+                    f"{path} is judged and named as unrelated: its verdict says how an unrelated model would be judged"
+                )
 
     def _print_json(
         self, signatures: "Sequence[Signature]", names: list[str], pairs: list[dict], matrix: "np.ndarray"
@@ -111,14 +120,44 @@ class Distance(Common):
         print_json({**how, "probe_hash": signatures[0].probe_hash, "models": models, "pairs": pairs, "matrix": matrix})
 
 
+def check_named_once(signatures: "Sequence[Signature]", paths: Sequence[Path]) -> None:
+    """Refuse models that are given twice as unrelated.
+
+    Raises:
+        UsageError: two of them are the same file, or hold the same weights.
+    """
+    for (a, one), (b, other) in itertools.combinations(zip(paths, signatures, strict=True), 2):
+        if a.resolve() == b.resolve() or same_weights(one, other):
+            raise UsageError(f"--unrelated names a model twice, as {a} and {b}; give each once")
+
+
+def same_weights(a: "Signature", b: "Signature") -> bool:
+    """Whether two signatures say the same of every reference."""
+    return a.weights.shape == b.weights.shape and bool((a.weights == b.weights).all())
+
+
+def note_other_inputs(names: Sequence[str], signatures: "Sequence[Signature]") -> None:
+    """Say which models were given their inputs in another form than others, which is right only if they were trained so."""
+    from zest_jax.fit_quality import inputs_told
+
+    told: dict[str, list[str]] = {}
+    for name, signature in zip(names, signatures, strict=True):
+        if (text := inputs_told(signature)) is not None and name not in told.setdefault(text, []):
+            told[text].append(name)
+    if len(told) > 1:
+        groups = "; ".join(f"{', '.join(models)}: {text}" for text, models in told.items())
+        note(f"inputs were given in different forms, which is right only if the models were trained so: {groups}")
+
+
 def warn_of_poor_fits(names: Sequence[str], signatures: "Sequence[Signature]") -> None:
     """Say which models the linear explanations hardly fit."""
     from zest_jax.fit_quality import hardly_fitted
 
     if text := hardly_fitted(signatures, names):
         note(
-            f"warning: {text}; fit with --intercept or --targets logits, use more masks or fewer segments, and check that the "
-            "model gets its inputs as it was trained (--mean, --std, --value-range)"
+            f"warning: {text}; check first that the model gets its inputs as it was trained (--mean, --std, --value-range): "
+            "--intercept raises R2 where it does not, too. Else fit with --targets logits or --intercept, or use more masks or "
+            "fewer segments"
         )
 
 
@@ -211,7 +250,11 @@ def _pairs_table(pairs: list[dict[str, Any]], metric: str) -> Any:
     if judged:
         counts = sorted({pair["unrelated_pairs"] for pair in pairs})
         many = f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
-        table.caption = f"{metric} distance; relative: divided by the mean of the unrelated pairs ({many})"
+        table.caption = (
+            f"{metric} distance; relative: divided by the mean of the unrelated pairs ({many}), those with the first model of a "
+            "row among them; related below: a bound that 5% of unrelated pairs stay below, for each row by itself; no sign of a "
+            "relation is not no relation"
+        )
         table.caption_justify = "left"
     return table
 

@@ -40,6 +40,9 @@ _EXTRAS = {
     "optax": ("optax", "train"),
     "filelock": ("filelock", "train"),
     "onnx": ("onnx", "export"),
+    "onnxruntime": ("onnxruntime", "onnx"),
+    "torch": ("torch", "torch"),
+    "tokenizers": ("tokenizers", "text"),
     "lance": ("pylance", "store"),
     "jinja2": ("jinja2", "report"),
 }
@@ -51,17 +54,18 @@ Make probes once, sign every model with them, compare the signatures:
     zest probes photos/ --size 224 -o probes.npz
     zest sign victim.onnx --probes probes.npz -o victim.sig
     zest sign suspect.onnx --probes probes.npz -o suspect.sig
-    zest distance victim.sig suspect.sig
+    zest distance victim.sig suspect.sig --unrelated other1.sig other2.sig ...
 
 Keep many signatures in a store, and find those nearest to a suspect:
 
     zest sign-all models/ --probes probes.npz --store models.store
-    zest screen suspect.sig --store models.store
-    zest report suspect.sig --store models.store -o report.html
+    zest screen suspect.sig --store models.store --unrelated other1.sig other2.sig ...
+    zest report suspect.sig --store models.store --unrelated other1.sig other2.sig ... -o report.html
 
 Results go to stdout, progress and messages to stderr. Exit codes: 0 done, 2 wrong use, 1 failure.
 `zest COMMAND --help` explains the options of a command; `zest --version` prints the version.
 
+docs/errors.md in the repository has the errors that people meet most, and their cures.
 ZEST_DEBUG=1 in the environment, or --debug after a command, shows the traceback of an error."""
 
 Command = (
