@@ -18,6 +18,8 @@ if "--xla_force_host_platform_device_count" not in _flags:
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(ROOT / ".cache" / "jax"))
 os.environ.setdefault("MPLBACKEND", "agg")
 os.environ.setdefault("MPLCONFIGDIR", os.path.join(tempfile.gettempdir(), "zest-jax-tests-matplotlib"))
+# Several Rays come and go in one process, which remembers the token of the first; the command line's own is tested by itself.
+os.environ.setdefault("RAY_AUTH_MODE", "disabled")
 
 # Programs that the tests start find the checkout also where the package is not installed.
 os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))

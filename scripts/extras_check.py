@@ -24,6 +24,8 @@ from packaging.requirements import Requirement
 PROGRAMS = Path(__file__).parent / "extras"
 # For those who develop the package, which does not ask for them by name; each figure of `paper` asks for what it needs.
 UNNAMED = ("dev", "docs", "notebooks", "paper", "test")
+# What is said where one of those, or a program of theirs, is absent.
+ABSENT = ("No module named", "No such file or directory", "is not installed")
 
 MAKE_SIGNATURES = """
 import jax, numpy as np, zest_jax as zest
@@ -115,11 +117,7 @@ def main() -> None:
         make_materials(python, materials, environments.env)
         for extra in chosen:
             done = environments.do(python, extra, materials, source)
-            named = (
-                ("ModuleNotFoundError", "is not installed")
-                if extra in UNNAMED
-                else (f'pip install "zest_jax[{extra}]"',)
-            )
+            named = ABSENT if extra in UNNAMED else (f'pip install "zest_jax[{extra}]"',)
             if done.returncode == 0 or not any(each in done.stderr for each in named):
                 wrong.append(
                     f"without {extra}: exit code {done.returncode}, and its error does not name it:\n{done.stderr}"

@@ -73,8 +73,20 @@ def race() -> str:
         if few["asked"] != budgets[0]:
             raise ValueError(f"{method} asked {few['asked']} questions; the table says {budgets[0]}")
         rates = [f"{of['tpr']:.2f} ({of['interval'][0]:.2f} to {of['interval'][1]:.2f})" for of in (few, many)]
-        lines.append(f"| {method} | {rates[0]} | {rates[1]} | {many['asked']:,} | {many['auroc']:.2f} |")
-    return "\n".join(lines) + "\n"
+        asked = f"{many['asked']:,}" + (", repeats counted" if method == "Zest" else "")
+        lines.append(f"| {method} | {rates[0]} | {rates[1]} | {asked} | {many['auroc']:.2f} |")
+    return "\n".join(lines) + "\n\n" + moved(verdicts, budgets[1])
+
+
+def moved(verdicts: dict, budget: int) -> str:
+    """What was found of models that were moved to other classes."""
+    found = []
+    for about, verdict in verdicts.items():
+        if match := re.fullmatch(rf"transfer (\d+), {budget:,} questions: TPR at 5% FPR", about):
+            rates = {name: of[str(budget)]["tpr"] for name, of in verdict["numbers"].items()}
+            told = ", ".join(f"{name} {rates[name]:.2f}" for name in ("Zest", "ModelDiff", "AKH", "FBI"))
+            found.append(f"with {match[1]}% of the parameters trained {told}")
+    return f"TPR of those that were moved to other classes, with all questions allowed: {'; '.join(found)}.\n"
 
 
 def table1() -> str:

@@ -13,7 +13,8 @@ yaml = pytest.importorskip("yaml")
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 CITATION: dict[str, Any] = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
-PAPER: dict[str, Any] = CITATION["preferred-citation"]
+# Not as `preferred-citation`, which would be shown instead of the software.
+(PAPER,) = CITATION["references"]
 
 # From the schema of version 1.2.0 (https://github.com/citation-file-format/citation-file-format).
 REQUIRED = {"cff-version", "message", "title", "authors"}

@@ -65,3 +65,13 @@ def test_what_is_unknown_is_named():
     ):
         with pytest.raises(UnsupportedOperationError, match=text):
             onnx_model(fn, (5,), jnp.float32, name="test", opset=18)
+
+
+def test_the_inputs_of_a_loop_are_counted_as_older_and_newer_versions_of_jax_tell_them():
+    from zest_jax.onnx_lowering import _scanned
+
+    class Groups:
+        def unpack(self):
+            return ("c", "d"), ("h",), ("x",)
+
+    assert _scanned({"num_consts": 2, "num_carry": 1}) == _scanned({"ft_in": Groups()}) == (2, 1)

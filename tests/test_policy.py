@@ -46,6 +46,9 @@ def test_supported_versions_are_those_of_pyproject():
 def test_what_was_tried_is_what_the_results_say_and_nothing_failed():
     script = runpy.run_path(str(ROOT / "scripts" / "tried.py"))
     assert script["with_table"](PAGE) == PAGE
+    tried = PAGE.partition("<!-- tried -->")[2].partition("<!-- /tried -->")[0]
+    assert "| newest |" in tried
+    assert "| oldest |" in tried
     text = '<testsuites><testsuite tests="9" failures="{}" errors="1" skipped="2" time="3.21"/></testsuites>'
     assert script["counted"](text.format(1)) == {"passed": 5, "failed": 2, "skipped": 2, "seconds": 3.2}
 

@@ -28,9 +28,9 @@ class Elsewhere:
 ELSEWHERE = (
     Elsewhere(
         ("make", "demo"),
-        "downloads PyTorch and ImageNet classifiers; on small classifiers the same program runs in CI",
+        "takes minutes, and an environment of its own; it is a step of CI",
         ".ci/run",
-        "demo-quick",
+        " demo ",
     ),
     Elsewhere(("make", "test"), "runs these tests", ".ci/run", " test;"),
     Elsewhere(

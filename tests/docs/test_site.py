@@ -93,6 +93,10 @@ def test_claims_that_do_not_hold_come_from_the_results(hook, tmp_path):
     )
     table = hook["what_does_not_hold"](tmp_path).splitlines()
     assert table[2:] == ["| `fig0`, small | a | by 0.5 |"]
+    (tmp_path / "race" / "small").mkdir(parents=True)
+    (tmp_path / "race" / "small" / "result.json").write_text('{"verdicts": {"c": {"holds": false, "text": "0.2"}}}')
+    table = hook["what_does_not_hold"](tmp_path).splitlines()
+    assert (table[2], table[-1]) == ("| `fig0`, small | a | by 0.5 |", "| `race`, small | c | 0.2 |")
     assert len(hook["what_does_not_hold"]().splitlines()) > 2
 
 

@@ -16,7 +16,7 @@ def found():
 @pytest.fixture(scope="session")
 def report(found):
     pytest.importorskip("jinja2")
-    from zest_jax.report.suspect_page import suspect_page
+    from zest_jax.report.about_suspect import suspect_page
 
     return suspect_page(found, name="models.store", made=DAY, probes=world().probes, references=2)
 
@@ -24,7 +24,7 @@ def report(found):
 @pytest.fixture(scope="session")
 def zoo_report():
     pytest.importorskip("jinja2")
-    from zest_jax.report.zoo_page import zoo_page
+    from zest_jax.report.about_zoo import zoo_page
 
     made = world()
     return zoo_page(compare_all([made.suspect, *made.models, *made.unrelated]), name="models.store", made=DAY)

@@ -12,9 +12,9 @@ from PIL import Image
 
 from tests.report.making import world
 from tests.report.page_reader import DAY, HOSTILE, Reader
+from zest_jax.report.about_suspect import suspect_page
+from zest_jax.report.about_zoo import zoo_page
 from zest_jax.report.page import Headline, Page, render
-from zest_jax.report.suspect_page import suspect_page
-from zest_jax.report.zoo_page import zoo_page
 from zest_jax.screening import compare_all, investigate
 
 pytest.importorskip("jinja2")

@@ -15,9 +15,9 @@ from typing import Any
 import pytest
 
 from tests.report.making import world
+from zest_jax.report.about_suspect import suspect_page
+from zest_jax.report.about_zoo import zoo_page
 from zest_jax.report.page import render
-from zest_jax.report.suspect_page import suspect_page
-from zest_jax.report.zoo_page import zoo_page
 from zest_jax.screening import Metadata, compare_all, investigate
 
 pytest.importorskip("jinja2")

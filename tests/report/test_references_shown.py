@@ -13,8 +13,8 @@ from tests.report.making import made_signature, world
 from tests.report.page_reader import DAY, sections
 from zest_jax.errors import ProbeMismatchError
 from zest_jax.evidence import reference_distances
+from zest_jax.report.about_suspect import suspect_page
 from zest_jax.report.references import choose, reference_part
-from zest_jax.report.suspect_page import suspect_page
 from zest_jax.screening import investigate
 from zest_jax.signature import Preview
 

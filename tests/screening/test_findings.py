@@ -44,6 +44,8 @@ def test_a_store_and_its_signatures_give_the_same(zoo, store, suspect):
     assert stored.judgement == at_hand.judgement
     assert stored.yardstick == at_hand.yardstick
     assert [each.label for each in load_models(zoo, ["copy", "m1"])] == ["copy", "m1"]
+    with pytest.raises(ValueError, match="none of the signatures is called 'nobody'; there are "):
+        load_models(zoo, ["copy", "nobody"])
     assert [each.label for each in load_models(store, ["copy", "m1"])] == ["copy", "m1"]
 
 

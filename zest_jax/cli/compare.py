@@ -83,9 +83,6 @@ class Compare(Common):
             tell_sent(boxes)
         d = distance(a, b, metric=self.comparison.metric, align=self.comparison.align)
         warn_of_poor_fits([a.label, b.label], [a, b])
-        note(
-            "nothing tells whether this is near; sign unrelated models too, and give all to `zest distance --unrelated`"
-        )
         if self.json:
             models = [
                 {"label": s.label, "classes": s.n_classes, "r2": s.mean_r2(), "settings": s.settings} for s in (a, b)

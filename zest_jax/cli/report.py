@@ -149,7 +149,7 @@ class Report(Common):
 
     def _suspect(self, models: "Models", name: str, made: dt.date) -> "Page":
         from zest_jax.progress import progress_bar
-        from zest_jax.report.suspect_page import pictures_of, suspect_page
+        from zest_jax.report.about_suspect import pictures_of, suspect_page
         from zest_jax.screening import Store, investigate, itself_told
 
         assert self.suspect is not None
@@ -182,7 +182,7 @@ class Report(Common):
 
     def _zoo(self, models: "Models", name: str, made: dt.date) -> "Page":
         from zest_jax.progress import progress_bar
-        from zest_jax.report.zoo_page import zoo_page
+        from zest_jax.report.about_zoo import zoo_page
         from zest_jax.screening import Store, compare_all
 
         known = read_unrelated(self.unrelated, models if isinstance(models, Store) else None)

@@ -115,11 +115,17 @@ class Page:
     """A report.
 
     Attributes:
-        title, subtitle: over all.
+        title: over all.
+        subtitle: below it.
         verdict: what it comes to.
         sections: everything else, in order.
         made: the day that the page gives as its own.
         version: of the package.
+
+    >>> verdict = Headline(tone="open", headline="No verdict", paragraphs=(), facts=())
+    >>> page = Page(title="Models", subtitle="of a zoo", verdict=verdict, sections=(), made=dt.date(2026, 1, 1))
+    >>> page.title, list(page.pictures())
+    ('Models', [])
     """
 
     title: str
@@ -168,6 +174,13 @@ def write_page(page: Page, path: str | os.PathLike[str], *, pictures: bool = Tru
         MissingExtraError: Jinja2 is not installed.
         ValueError: the folder holds pictures that this page's former report did not write.
         OSError: it cannot be written.
+
+    >>> import tempfile
+    >>> verdict = Headline(tone="open", headline="No verdict", paragraphs=(), facts=())
+    >>> page = Page(title="Models", subtitle="of a zoo", verdict=verdict, sections=(), made=dt.date(2026, 1, 1))
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     [path.name for path in write_page(page, f"{folder}/report.html")]
+    ['report.html']
     """
     path = Path(path)
     text = render(page)

@@ -6,6 +6,7 @@ from zest_jax.screening.entries import ANY, Entry, Filter
 from zest_jax.screening.layout import entry_of
 from zest_jax.screening.store import Store
 from zest_jax.signature import Signature
+from zest_jax.wording import listed
 
 Models = Store | Sequence[Signature]
 
@@ -38,8 +39,7 @@ def load_models(models: Models, names: Sequence[str]) -> list[Signature]:
         a signature for each name.
 
     Raises:
-        ValueError: a store has no model of a name.
-        KeyError: none of the signatures has it.
+        ValueError: there is no model of a name.
 
     >>> rng = np.random.default_rng(0)
     >>> def model(label, weights):
@@ -53,4 +53,6 @@ def load_models(models: Models, names: Sequence[str]) -> list[Signature]:
     if isinstance(models, Store):
         return models.load(names)
     by_name = {each.label: each for each in models}
+    if unknown := [name for name in names if name not in by_name]:
+        raise ValueError(f"none of the signatures is called {unknown[0]!r}; there are {listed(list(by_name), 10)}")
     return [by_name[name] for name in names]

@@ -39,6 +39,18 @@ def zoo_page(
 
     Raises:
         ValueError: `threshold` is negative or not finite.
+
+    >>> from zest_jax.screening import compare_all
+    >>> from zest_jax.signature import Signature
+    >>> rng = np.random.default_rng(0)
+    >>> def model(label, weights):
+    ...     ones = np.ones((2, 3), np.float32)
+    ...     return Signature(weights=weights.astype(np.float32), segment_counts=np.array([30, 30]), r2=ones, variance=ones,
+    ...                      probe_hash="0" * 64, label=label)
+    >>> a, b = (model(label, rng.normal(size=(60, 3))) for label in "ab")
+    >>> page = zoo_page(compare_all([a, b, model("copy", a.weights + 0.1)]), name="three models", made=dt.date(2026, 1, 1))
+    >>> len(list(page.pictures())) > 0
+    True
     """
     known = find_families(found.distances, threshold=threshold, unrelated=found.yardstick)
     labels = [entry.name for entry in found.entries]

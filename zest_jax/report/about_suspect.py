@@ -51,6 +51,19 @@ def suspect_page(
         ValueError: `references` is below 1.
         ProbeMismatchError: `probes` is another probe set.
         StoreError, FileFormatError: a signature of the store cannot be read.
+
+    >>> from zest_jax.screening import investigate
+    >>> from zest_jax.signature import Signature
+    >>> rng = np.random.default_rng(0)
+    >>> def model(label, weights):
+    ...     ones = np.ones((2, 3), np.float32)
+    ...     return Signature(weights=weights.astype(np.float32), segment_counts=np.array([30, 30]), r2=ones, variance=ones,
+    ...                      probe_hash="0" * 64, label=label)
+    >>> a, b = (model(label, rng.normal(size=(60, 3))) for label in "ab")
+    >>> found = investigate(model("suspect", b.weights + 0.1), [a, b])
+    >>> page = suspect_page(found, name="two models", made=dt.date(2026, 1, 1))
+    >>> page.verdict.headline, len(list(page.pictures())) > 0
+    ('No verdict', True)
     """
     if references < 1:
         raise ValueError(f"`references` is {references}; give at least 1")

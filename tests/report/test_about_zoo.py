@@ -9,10 +9,10 @@ import pytest
 from tests.report.making import world
 from tests.report.page_reader import DAY, sections
 from zest_jax.report import clustered_figure
+from zest_jax.report.about_suspect import suspect_page
+from zest_jax.report.about_zoo import zoo_page
 from zest_jax.report.mapped import map_all
-from zest_jax.report.suspect_page import suspect_page
 from zest_jax.report.tree_leaves import family_name
-from zest_jax.report.zoo_page import zoo_page
 from zest_jax.screening import SearchSettings, compare_all, families, find_families, investigate
 
 pytest.importorskip("jinja2")
@@ -38,7 +38,7 @@ def test_a_zoo_has_its_families_pairs_and_models(undrawn, zoo_report):
 def test_large_zoos_are_cut_and_say_so(undrawn, monkeypatch):
     monkeypatch.setattr("zest_jax.report.mapped.MOST_DRAWN", 4)
     monkeypatch.setattr("zest_jax.report.mapped.MOST_NEAREST", 2)
-    monkeypatch.setattr("zest_jax.report.zoo_page.MOST_LISTED", 5)
+    monkeypatch.setattr("zest_jax.report.about_zoo.MOST_LISTED", 5)
     made = world()
     page = zoo_page(compare_all([made.suspect, *made.models, *made.unrelated]), name="s", made=DAY)
     note = "Drawn are the 4 models that have the nearest neighbours, of 15; the tree and its families are those of all."

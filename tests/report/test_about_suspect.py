@@ -8,11 +8,11 @@ import pytest
 import zest_jax as zest
 from tests.report.making import made_signature, world
 from tests.report.page_reader import DAY, Reader, sections
+from zest_jax.report.about_suspect import pictures_of, suspect_page
+from zest_jax.report.about_zoo import zoo_page
 from zest_jax.report.mapped import map_nearest
 from zest_jax.report.page import render
-from zest_jax.report.suspect_page import pictures_of, suspect_page
 from zest_jax.report.verdict import verdict_of
-from zest_jax.report.zoo_page import zoo_page
 from zest_jax.screening import SearchSettings, Store, compare_all, investigate, same_as
 from zest_jax.screening.layout import entry_of
 
