@@ -9,6 +9,7 @@ console script that points nowhere, a public name without a type. `extras_check.
 import json
 import os
 import sys
+import tarfile
 import tempfile
 from pathlib import Path
 
@@ -101,6 +102,15 @@ def main() -> None:
         distances = json.loads(run(python, "-c", USE_IT, **inside).splitlines()[-1])
         table = run("zest", "distance", "victim.sig", "copy.sig", "unrelated.sig", "--json", **inside)
         json.loads(table)
+        # As documents say it: from the folder of the sources, with no wheel at hand.
+        with tarfile.open(built.sdist) as archive:
+            archive.extractall(Path(scratch) / "source", filter="data")
+        (source,) = (Path(scratch) / "source").iterdir()
+        pip = (python, "-m", "pip", "--disable-pip-version-check")
+        run(*pip, "uninstall", "--quiet", "--yes", "zest_jax")
+        run(*pip, "install", "--quiet", "--prefer-binary", ".", cwd=source, env=env)
+        if version not in run("zest", "--version", **inside):
+            raise SystemExit(f"`pip install .` does not bring version {version}")
         print(f"{built.wheel.name} works from an empty directory: {distances}; {n_types} types are known")
 
 

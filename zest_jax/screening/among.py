@@ -9,9 +9,9 @@ from zest_jax.distances import check_comparable
 from zest_jax.screening.entries import ANY, Entry, Filter
 from zest_jax.screening.exact import distances_among
 from zest_jax.screening.families import models_of_pairs, pair_distances
-from zest_jax.screening.itself import check_excluded
 from zest_jax.screening.judging import check_unrelated, one_alignment
 from zest_jax.screening.layout import entry_of
+from zest_jax.screening.left_out import check_excluded
 from zest_jax.screening.models import Models, entries_among
 from zest_jax.screening.search import SearchAlign, distance_table
 from zest_jax.screening.store import Store

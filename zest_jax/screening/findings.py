@@ -12,7 +12,6 @@ from zest_jax.errors import DegenerateSignatureError
 from zest_jax.intervals import Interval, distance_interval
 from zest_jax.screening.entries import ANY, Entry, Filter
 from zest_jax.screening.exact import alignment_of, distances_to
-from zest_jax.screening.itself import check_excluded, without_itself
 from zest_jax.screening.judging import (
     Judgement,
     check_unrelated,
@@ -21,6 +20,7 @@ from zest_jax.screening.judging import (
     unrelated_distances,
 )
 from zest_jax.screening.layout import entry_of
+from zest_jax.screening.left_out import check_excluded, without_itself
 from zest_jax.screening.models import Models, entries_among, load_models
 from zest_jax.screening.search import (
     DEFAULT_SEARCH,

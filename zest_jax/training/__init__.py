@@ -1,6 +1,6 @@
 """Training classifiers: recipes, checkpoints, and runs that can be interrupted."""
 
-import zest_jax.training.extra  # noqa: F401
+import zest_jax.training.installed  # noqa: F401
 from zest_jax.training.checkpoints import (
     Checkpoint,
     CheckpointInfo,
