@@ -116,4 +116,5 @@ $(VENV)/.installed-dev: $(VENV)/.made pyproject.toml
 	"$(PYTHON)" scripts/oldest_requirements.py test docs notebooks > .venv-oldest/oldest.txt
 	.venv-oldest/bin/python -m pip --disable-pip-version-check --no-input install --quiet uv
 	$(FIND_LINKS) .venv-oldest/bin/uv pip install --quiet --python .venv-oldest/bin/python $(TORCH) -r .venv-oldest/oldest.txt
+	.venv-oldest/bin/python -m pip --disable-pip-version-check --no-input install --quiet --no-deps -e .
 	@touch $@

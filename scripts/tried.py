@@ -2,6 +2,7 @@
 
     python -m pytest ... --junitxml tests.xml
     python scripts/tried.py tests.xml NAME      the outcome of that run, with the Python that ran it, into the results
+    python scripts/tried.py tests.xml NAME --quick      the same of a run with `-m "not slow"`
     python scripts/tried.py                     the table of docs/policy.md from the results
     python scripts/tried.py --check             exit with 1 if the table would change
 
@@ -26,12 +27,13 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("outcome", nargs="?", help="what pytest wrote for --junitxml")
     parser.add_argument("name", nargs="?", choices=("newest", "oldest"), help="which dependencies there were")
+    parser.add_argument("--quick", action="store_true", help="slow tests were left out")
     parser.add_argument("--check", action="store_true", help="change nothing")
     given = parser.parse_args()
     if given.outcome:
         if given.name is None:
             parser.error("say which dependencies there were: newest or oldest")
-        note(Path(given.outcome), given.name)
+        note(Path(given.outcome), given.name, quick=given.quick)
     text = PAGE.read_text(encoding="utf-8")
     fresh = with_table(text)
     if given.check:
@@ -42,7 +44,7 @@ def main() -> int:
     return 0
 
 
-def note(outcome: Path, name: str) -> None:
+def note(outcome: Path, name: str, *, quick: bool = False) -> None:
     """Keep the outcome of a run of the tests, made by the Python that runs this."""
     sys.path.insert(0, str(ROOT))
     from benchmarks.record import environment
@@ -51,7 +53,13 @@ def note(outcome: Path, name: str) -> None:
     if counts["failed"]:
         raise SystemExit(f"{outcome}: {counts['failed']} tests failed; only a run in which all passed is noted")
     about = environment(*PACKAGES)
-    result = {"command": "make test" if name == "newest" else "make test-oldest", **counts, "environment": about}
+    command = "make test" if name == "newest" else "make test-oldest"
+    result = {
+        "command": command + (""" ARGS='-m "not slow"'""" if quick else ""),
+        "quick": quick,
+        **counts,
+        "environment": about,
+    }
     python = ".".join(about["python"].split(".")[:2])
     RESULTS.mkdir(parents=True, exist_ok=True)
     path = RESULTS / f"python-{python}-{name}.json"
@@ -80,14 +88,15 @@ def counted(text: str) -> dict[str, Any]:
 
 def with_table(text: str) -> str:
     """Return the page with the table of what was run made anew."""
-    lines = ["| Python | dependencies | JAX | NumPy | PyTorch | tests passed | left out | device |", "|" + "---|" * 8]
+    lines = ["| Python | dependencies | JAX | NumPy | PyTorch | tests | passed | skipped | device |", "|" + "---|" * 9]
     for path in sorted(RESULTS.glob("*.json")):
         result = json.loads(path.read_text(encoding="utf-8"))
         about = result["environment"]
         jax, numpy, torch = (about["versions"][name].partition("+")[0] for name in ("jax", "numpy", "torch"))
         name = path.stem.rpartition("-")[2]
         lines.append(
-            f"| {about['python']} | {name} | {jax} | {numpy} | {torch} | {result['passed']:,} | {result['skipped']} "
+            f"| {about['python']} | {name} | {jax} | {numpy} | {torch} | {'all but slow ones' if result['quick'] else 'all'} "
+            f"| {result['passed']:,} | {result['skipped']} "
             f"| {about['processors']} cores ({about['processor']}) |"
         )
     block = "\n".join(lines) + "\n"

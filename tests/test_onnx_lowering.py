@@ -35,7 +35,7 @@ FUNCTIONS = {
     "what a batch needs not": lambda x: x + jnp.cumsum(jnp.ones(5)) @ np.eye(5, dtype=np.float32),
     "broadcasts that stay": lambda x: jnp.concatenate([x, jnp.broadcast_to(jnp.float32(2), x.shape)], axis=1),
     "the batch alone": lambda x: jnp.ones((len(x), 2)) * 3,
-    "parts": lambda x: jnp.concatenate([x[:, 1:5:2], *jnp.split(x, [2], axis=1)[::-1]], axis=1),
+    "parts": lambda x: jnp.concatenate([jax.lax.slice_in_dim(x, 1, 5, 2, axis=1), *jnp.split(x, [2], axis=1)[::-1]], axis=1),
     "padding": lambda x: jnp.pad(x, ((0, 0), (1, 2)), constant_values=7),
     "a loop": cumulated,
     "a loop that carries a constant": lambda x: jax.lax.fori_loop(0, 3, lambda i, s: s * 2 + 1, x),

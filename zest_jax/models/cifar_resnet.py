@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import ClassVar
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
@@ -38,7 +39,8 @@ class OptionABlock(nnx.Module):
         first, second = self.units
         shortcut = x
         if self.padding:
-            shortcut = x[:, :: self.stride, :: self.stride]
+            # As a slice by name: JAX before 0.9.2 makes a gather of a slice with steps, which no ONNX graph has.
+            shortcut = jax.lax.slice(x, (0, 0, 0, 0), x.shape, (1, self.stride, self.stride, 1))
             shortcut = jnp.pad(
                 shortcut, ((0, 0), (0, 0), (0, 0), (self.padding // 2, self.padding - self.padding // 2))
             )
