@@ -9,6 +9,7 @@ import numpy as np
 
 from zest_jax.errors import PoorFitWarning
 from zest_jax.signature import POOR_R2, Signature
+from zest_jax.wording import listed
 
 # Of which it was told: signing and every distance would repeat it.
 _told: "weakref.WeakSet[Signature]" = weakref.WeakSet()
@@ -67,6 +68,34 @@ def inputs_told(signature: Signature) -> str | None:
         if values is not None:
             found.append(f"{name} {', '.join(f'{value:.4g}' for value in np.atleast_1d(values))}")
     return ", ".join(found) or "as they are"
+
+
+def other_inputs(signatures: Sequence[Signature], names: Sequence[str] | None = None) -> str | None:
+    """Say which models were given their inputs in another form than others; None if there are none.
+
+    That may be right, as models are trained in different ways; where it is not, distances mean nothing.
+
+    Args:
+        signatures: of the models; those that do not note it are not meant.
+        names: what they are called; their labels by default.
+
+    >>> def model(label, high):
+    ...     return Signature(weights=np.ones((2, 1), np.float32), segment_counts=np.array([2]), r2=np.ones((1, 1)),
+    ...                      variance=np.ones((1, 1)), probe_hash="0" * 64, label=label,
+    ...                      settings={"model": {"value_range": [0, high]}})
+    >>> other_inputs([model("a", 1), model("b", 255)])
+    'inputs were given in different forms, which is right only if the models were trained so: a: as they are; b: values 0 to 255'
+    >>> other_inputs([model("a", 1), model("b", 1)]) is None
+    True
+    """
+    told: dict[str, list[str]] = {}
+    for name, signature in zip(names or [each.label for each in signatures], signatures, strict=True):
+        if (text := inputs_told(signature)) is not None and name not in told.setdefault(text, []):
+            told[text].append(name)
+    if len(told) < 2:
+        return None
+    groups = "; ".join(f"{listed(models, 5)}: {text}" for text, models in told.items())
+    return f"inputs were given in different forms, which is right only if the models were trained so: {groups}"
 
 
 def warn_of_poor_fits(signatures: Iterable[Signature]) -> None:

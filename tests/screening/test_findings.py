@@ -31,6 +31,17 @@ def suspect(zoo):
     return copy_of(zoo[2], "suspect", noise=0.2, seed=2)
 
 
+def test_inputs_given_in_another_form_than_those_of_the_nearest_model_are_remarked(zoo):
+    def told(signature, high):
+        return dataclasses.replace(signature, settings={**signature.settings, "model": {"value_range": [0, high]}})
+
+    suspect = dataclasses.replace(zoo[0], label="suspect", weights=zoo[0].weights + np.float32(0.01))
+    models = [told(each, 1) for each in zoo]
+    (remark,) = investigate(told(suspect, 255), models).remarks
+    assert "right only if the models were trained so: suspect: values 0 to 255;" in remark
+    assert investigate(told(suspect, 1), models).remarks == ()
+
+
 def test_a_store_and_its_signatures_give_the_same(zoo, store, suspect):
     others = [model(f"other-{i}", 50 + i) for i in range(8)]
     settings = SearchSettings(top=3)

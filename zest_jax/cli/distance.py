@@ -137,16 +137,11 @@ def same_weights(a: "Signature", b: "Signature") -> bool:
 
 
 def note_other_inputs(names: Sequence[str], signatures: "Sequence[Signature]") -> None:
-    """Say which models were given their inputs in another form than others, which is right only if they were trained so."""
-    from zest_jax.fit_quality import inputs_told
+    """Say which models were given their inputs in another form than others."""
+    from zest_jax.fit_quality import other_inputs
 
-    told: dict[str, list[str]] = {}
-    for name, signature in zip(names, signatures, strict=True):
-        if (text := inputs_told(signature)) is not None and name not in told.setdefault(text, []):
-            told[text].append(name)
-    if len(told) > 1:
-        groups = "; ".join(f"{', '.join(models)}: {text}" for text, models in told.items())
-        note(f"inputs were given in different forms, which is right only if the models were trained so: {groups}")
+    if text := other_inputs(signatures, names):
+        note(text)
 
 
 def warn_of_poor_fits(names: Sequence[str], signatures: "Sequence[Signature]") -> None:

@@ -9,6 +9,7 @@ import numpy as np
 from zest_jax.alignment import Alignment
 from zest_jax.distances import check_comparable
 from zest_jax.errors import DegenerateSignatureError
+from zest_jax.fit_quality import other_inputs
 from zest_jax.intervals import Interval, distance_interval
 from zest_jax.screening.entries import ANY, Entry, Filter
 from zest_jax.screening.exact import alignment_of, distances_to
@@ -188,6 +189,8 @@ def investigate(
         remarks.append(without_a_distance(len(found.undefined), "model", found.undefined))
     judgement, reason, yardstick = _judged(suspect, unrelated, found, align)
     near = load_models(models, [hit.entry.name for hit in found.hits[:MOST_INTERVALS]])
+    if text := other_inputs([suspect, *near[:1], *unrelated]):
+        remarks.append(text)
     alignments = tuple(alignment_of(suspect, each, align=align) for each in near)
     pairs = zip(near, alignments, strict=True) if len(suspect.segment_counts) > 1 else ()
     intervals = [distance_interval(suspect, each, align_by=matched) for each, matched in pairs]
