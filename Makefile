@@ -62,6 +62,7 @@ bench: $(VENV)/.installed-dev  ## measure signing against the bare model and the
 	$(BIN)/python -m benchmarks.speed.sign $(ARGS)
 
 docs: $(VENV)/.installed-dev  ## build the documentation site in site/; a broken link or reference fails
+	$(BIN)/python scripts/tried.py --check
 	NO_MKDOCS_2_WARNING=1 JAX_PLATFORMS=cpu $(BIN)/python -m mkdocs build --strict
 
 wheel-check: $(VENV)/.installed-dev  ## build the wheel and use it from an empty directory, in an environment of its own

@@ -18,6 +18,12 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["
 PYTHONS = [found[1] for each in PROJECT["classifiers"] if (found := re.fullmatch(r".*:: (3\.\d+)", each))]
 WORKFLOW = (ROOT / ".github" / "workflows" / "ci.yml").read_text(encoding="utf-8")
 
+#: What pytest writes of a test that passed, one that was skipped, and another.
+OUTCOME = (
+    '<testsuites><testsuite time="3.21"><testcase classname="t" name="a"/>'
+    '<testcase classname="t" name="c"><skipped/></testcase>{}</testsuite></testsuites>'
+)
+
 
 def row(beginning: str) -> list[str]:
     (found,) = [line for line in PAGE.splitlines() if line.startswith(f"| {beginning}")]
@@ -46,20 +52,19 @@ def test_supported_versions_are_those_of_pyproject():
 def test_what_was_tried_is_what_the_results_say_and_nothing_failed():
     script = runpy.run_path(str(ROOT / "scripts" / "tried.py"))
     assert script["with_table"](PAGE) == PAGE
-    tried = PAGE.partition("<!-- tried -->")[2].partition("<!-- /tried -->")[0]
-    assert "| newest |" in tried
-    assert "| oldest |" in tried
-    text = '<testsuites><testsuite tests="9" failures="{}" errors="1" skipped="2" time="3.21"/></testsuites>'
-    assert script["counted"](text.format(1)) == {"passed": 5, "failed": 2, "skipped": 2, "seconds": 3.2}
+    assert script["missing_rows"]("| 3.11.7 | newest | ... |") == ["oldest"]
+    first = OUTCOME.format('<testcase classname="t" name="b"><failure/></testcase>')
+    counts = {"passed": 1, "failed": 1, "skipped": 1, "seconds": 3.2, "run_again": []}
+    assert script["counted"]([first]) == counts
+    then = '<testsuites><testsuite time="1"><testcase classname="t" name="b"/></testsuite></testsuites>'
+    assert script["counted"]([first, then]) == {**counts, "passed": 2, "failed": 0, "run_again": ["t.b"]}
 
 
 def test_a_run_with_a_failure_is_not_noted(tmp_path):
     script = runpy.run_path(str(ROOT / "scripts" / "tried.py"))
-    (tmp_path / "tests.xml").write_text(
-        '<testsuites><testsuite tests="2" failures="1" errors="0" skipped="0" time="1"/></testsuites>'
-    )
+    (tmp_path / "tests.xml").write_text(OUTCOME.format('<testcase classname="t" name="b"><error/></testcase>'))
     with pytest.raises(SystemExit, match="1 tests failed"):
-        script["note"](tmp_path / "tests.xml", "newest")
+        script["note"]([tmp_path / "tests.xml"], "newest")
 
 
 def test_the_public_workflow_runs_every_supported_python():
