@@ -78,7 +78,7 @@ def onnx_model(
     closed = jax.make_jaxpr(fn)(spec)
     graph = _Lowering(spec)
     (out,) = graph.run(closed.jaxpr, closed.consts, [graph.input])
-    (aval,) = closed.out_avals
+    aval: Any = closed.out_avals[0]  # to a type checker newer versions of JAX tell no shape
     graph.node("Identity", [graph.full(out, aval.shape)], output="logits")
     inputs = [helper.make_tensor_value_info("inputs", element_type(spec.dtype), ["batch", *map(int, shape)])]
     outputs = [helper.make_tensor_value_info("logits", element_type(aval.dtype), ["batch", *map(int, aval.shape[1:])])]
