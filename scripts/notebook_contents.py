@@ -16,9 +16,9 @@ PARAMETERS, HEADLINE = "parameters", "headline"
 # A picture with more bytes than this as a PNG, such as one of photographs, becomes a JPEG of fewer pixels a row.
 MOST_PNG, QUALITY = 60_000, 80
 MOST_PIXELS = 800
-# Trainings on other machines round otherwise, which moves accuracies and distances: what may lie between two runs, of numbers
-# that are not 0. One that is 0 stays so, but for the last digits.
-RELATIVE, ABSOLUTE, ZERO = 0.3, 0.02, 0.005
+# Trainings on other machines round otherwise, which moves accuracies and distances: what may lie between two runs.
+# The second is one of fifty, the smallest step of a share in them.
+RELATIVE, ABSOLUTE = 0.3, 0.02
 # What a notebook's own metadata holds, whoever ran it.
 METADATA = {
     "kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"},
@@ -86,7 +86,7 @@ def preset_of(notebook: Any) -> str:
 def differences(found: dict[str, Any], kept: dict[str, Any]) -> list[str]:
     """How headline numbers differ from those kept, beyond what another machine's rounding explains.
 
-    Numbers may differ by 30% or 0.02, whichever is more, one that is 0 by 0.005; words and truths may not.
+    Numbers may differ by 30% or 0.02, whichever is more; words and truths may not.
 
     >>> differences({"distance": 0.1, "related": True}, {"distance": 0.12, "related": False})
     ['related is True, kept is False']
@@ -103,7 +103,7 @@ def near(a: Any, b: Any) -> bool:
     exact = (bool, str, type(None))
     if isinstance(a, exact) or isinstance(b, exact):
         return type(a) is type(b) and a == b
-    return abs(a - b) <= (max(ABSOLUTE, RELATIVE * abs(b)) if b else ZERO)
+    return abs(a - b) <= max(ABSOLUTE, RELATIVE * abs(b)) + 1e-9
 
 
 def without_machine_detail(notebook: Any) -> Any:

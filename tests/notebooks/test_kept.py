@@ -109,7 +109,8 @@ def test_cells_that_were_run_in_another_order_are_found(tmp_path, kept):
 def test_numbers_agree_within_what_rounding_explains():
     differences = SCRIPT["differences"]
     assert differences({"a": 0.50, "b": True, "c": 0.06}, {"a": 0.45, "b": True, "c": 0.07}) == []
-    assert differences({"a": 0.01}, {"a": 0.0})
+    assert differences({"a": 0.02}, {"a": 0.0}) == []
+    assert differences({"a": 0.03}, {"a": 0.0})
     assert differences({"a": 0.0}, {"a": 0.03})
     assert differences({"a": 0.90}, {"a": 0.45}) == ["a is 0.9, kept is 0.45"]
     assert differences({"verdict": "related"}, {"verdict": "can't tell"})
