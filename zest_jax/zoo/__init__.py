@@ -2,22 +2,11 @@
 
 from zest_jax.zoo.build import ZooBuildError, build_zoo
 from zest_jax.zoo.config import Zoo, load_zoo
-from zest_jax.zoo.entries import (
-    Average,
-    Distill,
-    Entry,
-    Extract,
-    Noise,
-    Permute,
-    Prune,
-    Quantize,
-    QuantizeOnnx,
-    Sisa,
-    Train,
-    Transfer,
-    Unlearn,
-    UnlearnSisa,
-)
+from zest_jax.zoo.entries.altered import Average, Noise, Permute, Quantize, QuantizeOnnx
+from zest_jax.zoo.entries.base import Entry
+from zest_jax.zoo.entries.retrained import Distill, Extract, Prune, Transfer
+from zest_jax.zoo.entries.trained import Train
+from zest_jax.zoo.entries.unlearned import Sisa, Unlearn, UnlearnSisa
 from zest_jax.zoo.index import IndexEntry, read_index
 from zest_jax.zoo.workbench import Data
 

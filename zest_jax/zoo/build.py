@@ -14,7 +14,7 @@ from typing import Any
 from zest_jax.errors import ZestError
 from zest_jax.training.run_folder import locked
 from zest_jax.zoo.config import Zoo, load_zoo
-from zest_jax.zoo.entries import Entry
+from zest_jax.zoo.entries.base import Entry
 from zest_jax.zoo.index import IndexEntry, made_before, note_made, write_index
 from zest_jax.zoo.workbench import Workbench
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from zest_jax.errors import FileFormatError, WrongFileError
 from zest_jax.models.registry import ModelConfig
-from zest_jax.zoo.entries import Entry
+from zest_jax.zoo.entries.base import Entry
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 

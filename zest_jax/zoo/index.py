@@ -13,8 +13,7 @@ from zest_jax.errors import FileFormatError
 from zest_jax.training.checkpoints import LineageStep, epochs_in
 from zest_jax.version import __version__
 from zest_jax.zoo.config import Zoo, entry_json
-from zest_jax.zoo.entries import Entry
-from zest_jax.zoo.entries.base import Made
+from zest_jax.zoo.entries.base import Entry, Made
 from zest_jax.zoo.workbench import MADE_FILE
 
 INDEX_FILE = "index.json"
