@@ -103,8 +103,8 @@ class Distance(Common):
             note("nothing tells whether this is near; name unrelated models with --unrelated")
         elif len(unrelated) == 1:
             note("warning: a single unrelated model gives pairs that share it, so the bound is rough; give more")
-        for path in self.signatures:
-            if path.resolve() in {each.resolve() for each in self.unrelated}:
+        for path, row in zip(self.signatures, rows, strict=True):
+            if row in yardstick:
                 note(
                     f"{path} is judged and named as unrelated: its verdict says how an unrelated model would be judged"
                 )
