@@ -63,7 +63,7 @@ def race() -> str:
     of_budget = {
         int(match[1].replace(",", "")): verdict["numbers"]
         for about, verdict in verdicts.items()
-        if (match := re.match(r"([\d,]+) questions: TPR", about))
+        if (match := re.fullmatch(r"no peer that only asks finds more with ([\d,]+) questions", about))
     }
     budgets = min(budget for budget in of_budget if budget >= 100), max(of_budget)
     heads = [f"TPR, {budgets[0]:,} questions", f"TPR, {budgets[1]:,} allowed", "asked of these", "AUROC then"]
@@ -75,17 +75,31 @@ def race() -> str:
         rates = [f"{of['tpr']:.2f} ({of['interval'][0]:.2f} to {of['interval'][1]:.2f})" for of in (few, many)]
         asked = f"{many['asked']:,}" + (", repeats counted" if method == "Zest" else "")
         lines.append(f"| {method} | {rates[0]} | {rates[1]} | {asked} | {many['auroc']:.2f} |")
-    return "\n".join(lines) + "\n\n" + moved(verdicts, budgets[1])
+    return "\n".join(lines) + "\n\n" + moved(verdicts, budgets[1]) + comparable(verdicts, budgets[1])
+
+
+def comparable(verdicts: dict, budget: int) -> str:
+    """How well methods separate where none of them is without an answer."""
+    areas = verdicts[f"the same of the pairs that every method can compare, {budget:,} questions"]["numbers"]
+    told = ", ".join(
+        f"{name} {areas[name]:.2f}" for name in ("Zest", "ModelDiff", "AKH", "FBI", "prediction agreement")
+    )
+    return f"AUROC of the pairs that every method can compare, those of the same classes: {told}.\n"
 
 
 def moved(verdicts: dict, budget: int) -> str:
     """What was found of models that were moved to other classes."""
     found = []
     for about, verdict in verdicts.items():
-        if match := re.fullmatch(rf"transfer (\d+), {budget:,} questions: TPR at 5% FPR", about):
-            rates = {name: of[str(budget)]["tpr"] for name, of in verdict["numbers"].items()}
-            told = ", ".join(f"{name} {rates[name]:.2f}" for name in ("Zest", "ModelDiff", "AKH", "FBI"))
-            found.append(f"with {match[1]}% of the parameters trained {told}")
+        if match := re.fullmatch(
+            rf"transfer (\d+): no peer that only asks finds more with {budget:,} questions", about
+        ):
+            of_those = {name: of[str(budget)] for name, of in verdict["numbers"].items()}
+            told = ", ".join(
+                f"{name} {of_those[name]['tpr']:.2f}" if of_those[name]["comparable"] else f"{name} cannot compare them"
+                for name in ("Zest", "ModelDiff", "AKH", "FBI")
+            )
+            found.append(f"with the last {match[1]}% of the parameter tensors trained {told}")
     return f"TPR of those that were moved to other classes, with all questions allowed: {'; '.join(found)}.\n"
 
 
@@ -94,11 +108,18 @@ def table1() -> str:
     verdicts = read("table1_modelreuse/small/result.json")["verdicts"]
     rows = [name for name in verdicts if re.search(r"\(\d+ pairs\)$", name)]
     methods = ("Zest (cosine)", "ModelDiff")
-    lines = [f"| | {' | '.join(methods)} |", "|---|" + "---|" * len(methods)]
+    rules = {"detected": "", "nearest": ", nearer than every unrelated model"}
+    heads = [f"{method}{words}" for words in rules.values() for method in methods]
+    lines = [f"| | {' | '.join(heads)} |", "|---|" + "---|" * len(heads)]
     for name in rows:
-        found = verdicts[name]["numbers"]["detected"]
-        lines.append(f"| {name} | {' | '.join(f'{found[method]:.1%}' for method in methods)} |")
-    return "\n".join(lines) + "\n"
+        found = verdicts[name]["numbers"]
+        shares = [f"{found[rule][method]:.1%}" for rule in rules for method in methods]
+        lines.append(f"| {name} | {' | '.join(shares)} |")
+    alarms = verdicts["cosine detects every kind of reuse"]["numbers"]["unrelated models detected"]
+    told = " and ".join(f"{alarms[method]:.0%} ({method})" for method in methods)
+    return (
+        "\n".join(lines) + f"\n\nBy the paper's rule {told} of the unrelated models would be taken for reused, too.\n"
+    )
 
 
 def domains() -> str:

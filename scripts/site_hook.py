@@ -176,14 +176,16 @@ def with_mathml(page: str) -> str:
 
 
 def what_does_not_hold(results: Path = ROOT / "benchmarks" / "results") -> str:
-    """Every claim of the paper that did not hold when it was measured, as a table; and what did not in the race."""
-    head = ["| experiment | claim | measured |", "|---|---|---|"]
+    """Every claim of the paper that did not hold or could not be told when it was measured, as a table; and those of the race."""
+    head = ["| experiment | claim | verdict | measured |", "|---|---|---|---|"]
+    words = {False: "does not hold", None: "can't be told"}
     of_paper, of_race = list(head), list(head)
     for path in sorted(results.glob("*/*/result.json")):
         rows = of_race if path.parent.parent.name == "race" else of_paper
         for claim, verdict in json.loads(path.read_text(encoding="utf-8")).get("verdicts", {}).items():
             if not verdict["holds"]:
-                rows.append(f"| `{path.parent.parent.name}`, {path.parent.name} | {claim} | {verdict['text']} |")
+                where = f"`{path.parent.parent.name}`, {path.parent.name}"
+                rows.append(f"| {where} | {claim} | {words[verdict['holds']]} | {verdict['text']} |")
     told = "In the race, which is not in the paper, Zest did not find the most here, or not enough:"
     return "\n".join([*of_paper, *(["", told, "", *of_race] if len(of_race) > len(head) else [])])
 

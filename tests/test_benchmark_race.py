@@ -147,7 +147,28 @@ class TestModelReuse:
         assert not verdicts["Overall (8 pairs)"].holds
         better = table1_modelreuse.judge(settings, reuse_lines(settings, zest_related=0.9))
         assert better["Prune (1 pairs)"].holds
-        assert "Zest (cosine) 100.0%" in better["Overall (8 pairs)"].text
+        assert "Zest (cosine) 100.0% (8)" in better["Overall (8 pairs)"].text
+
+    def test_the_stricter_rule_is_judged_apart(self):
+        """Nearer than the mean of the unrelated models and not than the nearest: detected, but not by the stricter rule."""
+        settings = table1_modelreuse.EXPERIMENT.settings["smoke"]
+        lines = reuse_lines(settings, zest_related=0.9)
+        for line in lines:
+            if line["what"] == "Zest (cosine)":
+                line["unrelated"] = [[0.8, 1.6] for _ in line["unrelated"]]
+        verdicts = table1_modelreuse.judge(settings, lines)
+        assert verdicts["Overall (8 pairs)"].holds
+        assert verdicts["Overall, nearer than every unrelated model"].holds is False
+        assert "Zest (cosine) 0 of 8" in verdicts["Overall, nearer than every unrelated model"].text
+        # Of two unrelated models one is nearer than the other.
+        assert "Zest (cosine) 50%" in verdicts["cosine detects every kind of reuse"].text
+        assert verdicts["cosine detects every kind of reuse"].holds
+        assert (
+            table1_modelreuse.judge(settings, reuse_lines(settings, zest_related=1.1))[
+                "cosine detects every kind of reuse"
+            ].holds
+            is False
+        )
 
     def test_models_that_learnt_nothing_are_told(self):
         settings = table1_modelreuse.EXPERIMENT.settings["smoke"]
@@ -223,21 +244,57 @@ class TestRace:
         lines = race_lines(self.settings, {"SAC-w": None})
         scores = race.table(self.settings, lines)
         assert (scores["SAC-w"][16] == -np.inf).all()
-        assert "SAC-w 0.00 [0.00, 0.56], 0.500" in race.judge(self.settings, lines)[VERDICT].text
+        verdicts = race.judge(self.settings, lines)
+        assert "SAC-w 0.00 [0.00, 0.56], 0.500" in verdicts[VERDICT].text
+        assert "SAC-w cannot compare" in verdicts["distill: " + VERDICT].text
 
     def test_a_peer_that_separates_better_is_told(self):
-        best = "with 128,000 questions no peer that only asks separates better"
+        best = "no peer that only asks separates better, 128,000 questions"
         assert race.judge(self.settings, race_lines(self.settings, {"Zest": 1.0}))[best].holds
         verdict = race.judge(self.settings, race_lines(self.settings, {"Zest": 0.0, "AKH": 1.0}))[best]
-        assert not verdict.holds
-        assert "of AKH 1.000" in verdict.text
+        assert verdict.holds is False
+        assert "AKH 1.000" in verdict.text
+
+    def test_pairs_that_a_method_cannot_compare_are_left_out_of_a_verdict_of_their_own(self):
+        lines = race_lines(self.settings, {"Zest": 1.0, "AKH": 1.0})
+        about = "the same of the pairs that every method can compare, 128,000 questions"
+        transfers = {i for i, case in enumerate(self.settings.zoo.cases()) if case.kind.startswith("transfer")}
+        for line in lines:
+            if line["what"] == "AKH":
+                rows = [i for i, case in enumerate(self.settings.zoo.cases()) if case.victim == line["victim"]]
+                line["scores"] = [
+                    None if i in transfers else score for i, score in zip(rows, line["scores"], strict=True)
+                ]
+        verdicts = race.judge(self.settings, lines)
+        assert "AUROC of 33 related and 33 unrelated pairs" in verdicts[about].text
+        assert "AKH 1.000" in verdicts[about].text
+        assert "AKH 1.000" not in verdicts["no peer that only asks separates better, 128,000 questions"].text
+
+    def test_where_nobody_finds_anything_nothing_is_told(self):
+        cases = self.settings.zoo.cases()
+        lines = race_lines(self.settings, {})
+        for line in lines:
+            rows = [i for i, case in enumerate(cases) if line["what"] == "Zest" or case.victim == line["victim"]]
+            line["scores"] = [0.0 if cases[i].related else 1.0 for i in rows]
+        verdicts = race.judge(self.settings, lines)
+        assert verdicts["distill: " + VERDICT].holds is None
+        assert verdicts["Zest separates better with more questions"].holds is False
+
+    def test_a_split_that_is_not_chosen_and_separates_better_is_told(self):
+        lines = race_lines(self.settings, {"Zest": 1.0})
+        about = "the split that Zest chooses by itself is within 0.02 of the best one"
+        assert race.judge(self.settings, lines)[about].holds
+        for line in lines:
+            if line["what"] == "Zest" and tuple(line["split"]) == self.settings.usual(line["budget"]) != (1, 16):
+                line["scores"] = [-score for score in line["scores"]]
+        assert race.judge(self.settings, lines)[about].holds is False
 
     def test_weights_are_no_peer_that_only_asks(self):
         lines = race_lines(self.settings, {"Zest": 0.5, "weight cosine": 1.0})
         assert race.judge(self.settings, lines)[VERDICT].holds
 
 
-VERDICT = "128,000 questions: TPR at 5% FPR [95% interval], AUROC"
+VERDICT = "no peer that only asks finds more with 128,000 questions"
 
 
 def race_lines(settings, gaps):

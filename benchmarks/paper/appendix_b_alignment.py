@@ -7,26 +7,34 @@ Claim: (1) the classes of two CIFAR-10 models, of which one was trained with ran
 Models: those of Figure 2. (1) The labels of the last model of one seed are permuted, and it is aligned with itself, with itself
 at half of its training, and with the last models of the other seeds; several permutations. (2) The last model is transferred to
 some of its classes, with a new head, and aligned with the model it comes from.
-Expected: every class of a related model is matched rightly by the greedy alignment; across seeds and after a transfer most are.
-Hardware and time: `small` 3 minutes on two cores, after the trainings of Figure 2.
+Expected: every class of a permuted model is matched rightly by the greedy alignment; after a transfer most are, since the paper
+expects pairs there that are not related semantically.
+Hardware and time: `small` half a minute on two cores, after the trainings of Figure 2; `paper` a GPU.
 """
 
 import dataclasses
 
 import numpy as np
-import tyro
 from matplotlib.figure import Figure
 
 import zest_jax as zest
-from benchmarks.paper.experiment import Experiment, Line, Options, Pieces, Verdict, run
+from benchmarks.paper.experiment import Experiment, Line, Pieces, Verdict, main
 from benchmarks.paper.models import Training, base, signatures
 from benchmarks.paper.plots import RELATED, UNRELATED
-from zest_jax.data import Dataset
+from zest_jax.data import Dataset, known_dataset
 from zest_jax.data.subsets import of_classes
 from zest_jax.reuse import transfer
 from zest_jax.training import Recipe, load_checkpoint, recipe
 
 METHODS = ("greedy", "rowwise", "optimal")
+_CLASSES = known_dataset("cifar10").num_classes
+# What a permuted model is aligned with, or how it differs, as pages call it.
+LABELS = {
+    "itself": "with itself permuted, which checks the method alone",
+    "half trained": "with itself permuted and half trained",
+    "another seed": "with another seed's, permuted: nearest to the paper's setting",
+    "fewer classes": "after a transfer to some of the classes",
+}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -113,11 +121,13 @@ def judge(settings: Settings, lines: list[Line]) -> dict[str, Verdict]:
     found = {}
     for what, by_method in shares(lines).items():
         means = {method: float(values.mean()) for method, values in by_method.items()}
-        found[f"classes matched rightly ({what})"] = Verdict(
-            holds=means["greedy"] == 1,
+        moved = what == "fewer classes"
+        found[f"classes matched rightly ({LABELS[what]})"] = Verdict(
+            holds=means["greedy"] > 0.5 if moved else means["greedy"] == 1,
             text=", ".join(
                 f"{method} {values.mean():.1%} (+-{values.std():.1%})" for method, values in by_method.items()
-            ),
+            )
+            + f"; by chance {1 / _CLASSES:.0%}",
             numbers=means,
         )
     return found
@@ -131,6 +141,7 @@ def draw(settings: Settings, lines: list[Line]) -> dict[str, Figure]:
         means = [100 * by_method[method].mean() for by_method in found.values()]
         spreads = [100 * by_method[method].std() for by_method in found.values()]
         panel.bar(np.arange(len(found)) + 0.27 * (i - 1), means, 0.25, yerr=spreads, color=color, label=method)
+    panel.axhline(100 / _CLASSES, color="black", linestyle=":", linewidth=1, label="chance")
     panel.set_xticks(range(len(found)), found)
     panel.set_ylabel("classes matched rightly, %")
     figure.legend(loc="outside right center", fontsize=9)
@@ -141,7 +152,9 @@ EXPERIMENT = Experiment(
     name="appendix_b_alignment",
     title="Appendix B: class alignment",
     claim="Alignment undoes a permutation of the labels, and matches what classes models share that have different numbers.",
-    paper="always right for permuted labels; 1,000 classes matched with 102 and 120",
+    paper="always right for permuted labels; 1,000 classes matched with 102 and 120, some pairs of which are not related",
+    criterion="greedy alignment, the paper's, matches every class of a permuted model with itself, and most of the classes of a "
+    'transferred one. "+-" is over seeds and permutations.',
     settings={
         "smoke": Settings(
             training=base("smoke"),
@@ -155,10 +168,24 @@ EXPERIMENT = Experiment(
         ),
         "paper": Settings(training=base("paper")),
     },
+    sizes=lambda settings: (
+        settings.training.sizes()
+        | {
+            "permutations": f"{settings.permutations} of each seed's labels",
+            "classes of the transfer": f"{len(settings.classes)}, {settings.recipe.epochs} epochs",
+            "references x masks": f"{settings.n_references} x {settings.n_samples}",
+        }
+    ),
     measure=measure,
     judge=judge,
     draw=draw,
+    captions={
+        "figure.png": "Mean share of the classes that are matched rightly, and its standard deviation over seeds and "
+        "permutations."
+    },
+    tried="after the transfer the head is new and has learnt from few steps, and its classes share little with those of the old "
+    "one but the features. All three ways of matching find the same share, four times that of chance.",
 )
 
 if __name__ == "__main__":
-    run(EXPERIMENT, tyro.cli(Options, description=__doc__))
+    main(EXPERIMENT, __doc__)

@@ -48,4 +48,5 @@ def run_all(names: tuple[str, ...], options: Options) -> bool:
 
 
 if __name__ == "__main__":
-    run_all((), tyro.cli(Options, description=__doc__))
+    if not run_all((), tyro.cli(Options, description=__doc__)):
+        raise SystemExit(1)

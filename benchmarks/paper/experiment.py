@@ -2,6 +2,7 @@
 
 An experiment is a value in a file of its own. Its measuring is cut into pieces, each a few minutes at most: a piece that is in
 `lines.jsonl` already is not measured again, so that a run which was stopped, or ran out of its `minutes`, goes on where it was.
+What is measured to its end is only judged and drawn again, from its lines, and needs no models: results of another machine stay.
 Results lie in benchmarks/results/<name>/<preset>: config.json, lines.jsonl, result.json and the figures; runs.jsonl tells how
 long each run took by the clock, with the trainings that it had to do.
 """
@@ -15,6 +16,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Literal
 
+import tyro
 from matplotlib.figure import Figure
 
 from benchmarks.record import RESULTS, environment, load_average
@@ -31,17 +33,20 @@ class Verdict:
     """Whether what the paper claims holds in our measurement.
 
     Attributes:
-        holds: the ordering.
+        holds: the ordering; None where the difference is within the error of the measurement.
         text: one line, with our figures.
         numbers: those figures, JSON-able.
     """
 
-    holds: bool
+    holds: bool | None
     text: str
     numbers: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
     def __str__(self) -> str:
-        return f"{'holds' if self.holds else 'DOES NOT HOLD'}: {self.text}"
+        return f"{WORDS[self.holds] if self.holds else WORDS[self.holds].upper()}: {self.text}"
+
+
+WORDS: Mapping[bool | None, str] = {True: "holds", False: "does not hold", None: "can't be told"}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -53,11 +58,14 @@ class Experiment:
         title: what the page calls it.
         claim: what the paper says, in a sentence.
         paper: the paper's figures, in a few words.
+        criterion: what must be so for a verdict to hold, in a sentence or two.
         settings: of each preset, frozen dataclasses.
+        sizes: from settings to what a reader must know of them, by what it is the size of.
         measure: measures what is missing; gets settings and `Pieces`.
         judge: from all lines to verdicts, by what they are about.
         draw: from all lines to figures, by file name.
-        tried: what was tried where an ordering does not hold, in a sentence or two.
+        captions: what a figure shows, by file name: what lines, dots and bands are.
+        tried: why an ordering does not hold and what was tried, in a few sentences.
         packages: whose versions are noted.
         grows: settings that hold sequences whose entries are measured apart: where some are added, what was measured of the
             others stays.
@@ -67,10 +75,13 @@ class Experiment:
     title: str
     claim: str
     paper: str
+    criterion: str
     settings: Mapping[Preset, Any]
+    sizes: Callable[[Any], Mapping[str, str]]
     measure: Callable[[Any, "Pieces"], None]
     judge: Callable[[Any, list[Line]], Mapping[str, Verdict]]
     draw: Callable[[Any, list[Line]], Mapping[str, Figure]]
+    captions: Mapping[str, str]
     tried: str = ""
     packages: Sequence[str] = ("flax", "optax")
     grows: Sequence[str] = ()
@@ -88,6 +99,7 @@ class Pieces:
         models: folder of the trainings, which experiments share.
         preset: its name.
         lines: measured so far.
+        found: how many of them were there when this run began.
     """
 
     def __init__(
@@ -111,14 +123,14 @@ class Pieces:
             if before is None or not _grown(before, now, grows):
                 if self._path.exists():
                     note(f"the settings of {folder.parent.name} ({preset}) have changed: it is measured anew")
-                self._path.unlink(missing_ok=True)
-                (folder / "runs.jsonl").unlink(missing_ok=True)
+                self.forget()
             (folder / "result.json").unlink(missing_ok=True)
             with atomic_write(stored) as file:
                 file.write((json.dumps(config, indent=2) + "\n").encode())
         text = self._path.read_text(encoding="utf-8") if self._path.exists() else ""
         # A line that was being written when the run was killed has no end.
         self.lines: list[Line] = [json.loads(line) for line in text.splitlines(keepends=True) if line.endswith("\n")]
+        self.found = len(self.lines)
         if text and not text.endswith("\n"):
             self._replace()
 
@@ -155,10 +167,17 @@ class Pieces:
             self.lines.append(line)
         elif before["fingerprints"] != line["fingerprints"]:
             note(f"{self.folder.parent.name} ({self.preset}) was measured on other models: it is measured anew")
-            self.lines = [line]
+            self.forget()
+            self.lines.append(line)
         else:
             return
         self._replace()
+
+    def forget(self) -> None:
+        """Nothing is measured: neither lines nor runs nor a result are left."""
+        self.lines, self.found = [], 0
+        for name in ("lines.jsonl", "runs.jsonl", "result.json"):
+            (self.folder / name).unlink(missing_ok=True)
 
     def check_time(self) -> None:
         """Stop, if the run's minutes are over; long pieces ask between their parts."""
@@ -199,6 +218,8 @@ class Options:
     """Folder of all results."""
     minutes: float | None = None
     """Stop between two pieces after so many minutes; the same command goes on."""
+    anew: bool = False
+    """Measure again what is measured, too; trainings that are there are kept."""
 
     def deadline(self) -> float | None:
         """When a run that begins now is to stop, on the clock of `time.monotonic`."""
@@ -220,27 +241,31 @@ def run(experiment: Experiment, options: Options, *, until: float | None = None)
     pieces = Pieces(
         folder, options.models / options.preset, options.preset, config, until=until, grows=experiment.grows
     )
-    before = len(pieces.lines)
-    try:
-        with timed(pieces):
-            experiment.measure(settings, pieces)
-    except OutOfTimeError:
-        note(f"{experiment.name}: time is over with {len(pieces.lines)} pieces measured; the same command goes on")
-        return None
+    result_file = folder / "result.json"
+    if options.anew:
+        pieces.forget()
+    old = json.loads(result_file.read_text(encoding="utf-8")) if result_file.exists() else {}
+    if not old:
+        try:
+            with timed(pieces):
+                experiment.measure(settings, pieces)
+        except OutOfTimeError:
+            note(f"{experiment.name}: time is over with {len(pieces.lines)} pieces measured; the same command goes on")
+            return None
     verdicts = experiment.judge(settings, pieces.lines)
     figures = experiment.draw(settings, pieces.lines)
     for file, figure in figures.items():
         figure.savefig(folder / file)
-    result_file = folder / "result.json"
-    old = json.loads(result_file.read_text(encoding="utf-8")) if result_file.exists() else {}
     # Of the run that measured last, not of one that only drew; `measured on` has them all.
-    made = environment(*experiment.packages) if len(pieces.lines) > before or not old else old["environment"]
+    made = old["environment"] if old else environment(*experiment.packages)
     result = {
         "experiment": experiment.name,
         "command": command,
         "environment": made,
         "measured on": sorted({line["on"] for line in pieces.lines if "on" in line}),
         "seconds": round(sum(line["seconds"] for line in pieces.lines), 1),
+        "sizes": dict(experiment.sizes(settings)),
+        "accuracies": {line["of"]: line["accuracy"] for line in pieces.lines if line.get("what") == "accuracy"},
         "figures": list(figures),
         "verdicts": {
             about: {"holds": verdict.holds, "text": verdict.text, "numbers": dict(verdict.numbers)}
@@ -254,21 +279,27 @@ def run(experiment: Experiment, options: Options, *, until: float | None = None)
     return verdicts
 
 
+def main(experiment: Experiment, description: str | None) -> None:
+    """Run an experiment from the command line; with exit status 1 where time ran out first."""
+    if run(experiment, tyro.cli(Options, description=description)) is None:
+        raise SystemExit(1)
+
+
 @contextlib.contextmanager
 def timed(pieces: Pieces) -> Iterator[None]:
     """Note how long a run that measures something takes, also where it is interrupted."""
-    began, before, load = time.monotonic(), len(pieces.lines), load_average()
+    began, load = time.monotonic(), load_average()
     finished = False
     try:
         yield
         finished = True
     finally:
-        seconds, measured = time.monotonic() - began, len(pieces.lines) - before
+        seconds, measured = time.monotonic() - began, len(pieces.lines) - pieces.found
         # Reading again what is measured takes a moment, and is no run.
         if measured or seconds > 60:
             line = {
                 "seconds": round(seconds, 1),
-                "pieces_before": before,
+                "pieces_before": pieces.found,
                 "pieces": measured,
                 "finished": finished,
                 "load_average_at_start": load,

@@ -3,23 +3,23 @@
     python -m benchmarks.paper.fig2_related --preset small
 
 Claim (section 4.2, Appendices D and G): the distance of related models (epochs t and t + k) is below that of unrelated ones (two
-seeds), the more so the longer they are trained; it grows with k; cosine, l1 and l2 agree. Paper, CIFAR-10, k = 5: related closer
-in 99.27 (+-0.19)% of the epochs; relative distances 0.0035, 0.0070, 0.0120 and 0.0630 for k = 1, 10, 20, 50, unrelated 0.995.
+seeds), the more so the longer they are trained; it grows with k; cosine, l1 and l2 agree. Paper, CIFAR-10, k = 5: 99.27 (+-0.19)%
+nearer than unrelated ones (section 1), which is a relative distance of 0.0073; Appendix D has 0.0035, 0.0070, 0.0120 and 0.0630
+for k = 1, 10, 20, 50, unrelated 0.995. By these numbers k = 5 is no nearer than k = 10, so that growth is judged over the four.
 Models: ResNet20 on CIFAR-10, 200 epochs, 5 seeds in `paper`; `small`: a narrow ResNet8 on 1,500 images, 80 epochs, 3 seeds.
 Expected: the mean of the related below that of the unrelated from a third of the training on, for every metric
 and every k of which pairs begin so late.
-Hardware and time: `small` 13 minutes of training on two cores, which others share, and 8 of measuring, beside other work.
+Hardware and time: `small` 12 minutes on two cores, of which 9 train the models that sections after it share; `paper` a GPU.
 """
 
 import dataclasses
 import itertools
 
 import numpy as np
-import tyro
 from matplotlib.figure import Figure
 
 import zest_jax as zest
-from benchmarks.paper.experiment import Experiment, Line, Options, Pieces, Verdict, run
+from benchmarks.paper.experiment import Experiment, Line, Pieces, Verdict, main
 from benchmarks.paper.models import Training, base
 from benchmarks.paper.plots import RELATED, UNRELATED, band, over_epochs
 
@@ -46,7 +46,7 @@ class Settings:
 
     @property
     def growing(self) -> tuple[int, ...]:
-        """Those over which Appendix D says that the distance grows; k = 5 is not among them."""
+        """Those over which the paper's distance grows; k = 5 (0.0073) is not below k = 10 (0.0070) there."""
         return tuple(k for k in self.ks if k != 5)
 
     @property
@@ -121,7 +121,7 @@ def judge(settings: Settings, lines: list[Line]) -> dict[str, Verdict]:
         }
         related = [line for line in lines if line["what"] == "related" and line["metric"] == metric]
         floor = float(np.mean(unrelated[max(unrelated)]))
-        by_k, nearer, below = {}, {}, {}
+        by_k, nearer, above, begun = {}, {}, {}, {}
         for k in settings.ks:
             of_k = [line for line in related if line["k"] == k]
             late = [line for line in of_k if line["t"] >= last / 3]
@@ -131,20 +131,22 @@ def judge(settings: Settings, lines: list[Line]) -> dict[str, Verdict]:
             if late:
                 closer = [np.array(line["distances"])[:, None] < np.array(unrelated[line["t"]]) for line in late]
                 nearer[k] = float(np.mean(np.concatenate(closer)))
-                below[k] = all(np.mean(line["distances"]) < np.mean(unrelated[line["t"]]) for line in late)
+                above[k] = [line["t"] for line in late if np.mean(line["distances"]) >= np.mean(unrelated[line["t"]])]
+                begun[k] = len(late)
+        wrong = [f"t = {t}, k = {k}" for k, times in above.items() for t in times]
+        but = f" but {'; '.join(wrong)}" if wrong else ""
         found[f"related below unrelated ({metric})"] = Verdict(
-            holds=bool(below) and all(below.values()),
-            text=f"on average {'at every epoch' if all(below.values()) else 'NOT at every epoch'} from a third of the training "
-            "on; closer in "
-            + ", ".join(f"{share:.1%} (k = {k})" for k, share in nearer.items())
-            + " of the pairs"
+            holds=bool(above) and not wrong,
+            text=f"on average at every epoch from a third of the training on{but}; of the single pairs that begin then nearer "
+            + ", ".join(f"{share:.1%} (k = {k}, {begun[k]} values of t)" for k, share in nearer.items())
             + "".join(f"; no pair of k = {k} begins so late" for k in settings.ks if k not in nearer),
             numbers={"closer": nearer, "relative at the end": by_k, "unrelated at the end": floor},
         )
         claimed = {k: value for k, value in by_k.items() if k in settings.growing}
         found[f"grows over k = {', '.join(map(str, claimed))} ({metric})"] = Verdict(
             holds=list(claimed.values()) == sorted(claimed.values()),
-            text="relative distance " + ", ".join(f"{value:.4f} (k = {k})" for k, value in by_k.items()),
+            text="relative distance of the pair that ends with the training "
+            + ", ".join(f"{value:.4f} (k = {k})" for k, value in by_k.items()),
         )
     return found
 
@@ -152,7 +154,10 @@ def judge(settings: Settings, lines: list[Line]) -> dict[str, Verdict]:
 def draw(settings: Settings, lines: list[Line]) -> dict[str, Figure]:
     figure = Figure(figsize=(15, 4), dpi=130, layout="constrained")
     panels = figure.subplots(1, 3)
+    drops = settings.training.recipe.milestones
     for panel, metric in zip(panels, METRICS, strict=True):
+        for i, epoch in enumerate(drops):
+            panel.axvline(epoch, color="black", linestyle=":", linewidth=1, label=None if i else "learning rate falls")
         groups = {
             "unrelated": [line for line in lines if line["what"] == "unrelated" and line["metric"] == metric],
             **{
@@ -166,7 +171,7 @@ def draw(settings: Settings, lines: list[Line]) -> dict[str, Figure]:
             values = np.array([line["distances"] for line in there]).T
             label = "unrelated" if name == "unrelated" else f"k = {name}"
             band(panel, [line["t"] for line in there], values, color=COLOURS.get(name), label=label)
-        over_epochs(panel, "epoch t", metric)
+        over_epochs(panel, "epoch t", metric, log=True)
     figure.legend(*panels[0].get_legend_handles_labels(), loc="outside right center", fontsize=9)
     return {"figure.png": figure}
 
@@ -175,16 +180,30 @@ EXPERIMENT = Experiment(
     name="fig2_related",
     title="Figures 2, 7 and 8: related and unrelated models over the training",
     claim="A model and itself k epochs later are nearer than models of two seeds; the distance grows with k; all metrics agree.",
-    paper="k = 5: closer in 99.27 (+-0.19)%; relative 0.0035 (k = 1), 0.0070 (10), 0.0120 (20), 0.0630 (50); unrelated 0.995",
+    paper="relative distance 0.0035 (k = 1), 0.0073 (k = 5: 99.27 (+-0.19)% nearer than unrelated models), 0.0070 (k = 10), "
+    "0.0120 (20), 0.0630 (50); unrelated 0.995",
+    criterion="the mean over seeds of related pairs (t, t + k) is below the mean of unrelated pairs at t, for every t from a "
+    "third of the training on, as the paper's curves are; over the k of Appendix D the relative distance grows.",
     settings={
         "smoke": Settings(training=base("smoke"), every=2, ks=(1, 2), n_references=2, n_samples=60),
         "small": Settings(training=base("small"), n_references=16, n_samples=200),
         "paper": Settings(training=base("paper")),
     },
+    sizes=lambda settings: (
+        settings.training.sizes() | {"references x masks": f"{settings.n_references} x {settings.n_samples}"}
+    ),
     measure=measure,
     judge=judge,
     draw=draw,
+    captions={
+        "figure.png": "Distance of a model to itself k epochs later and to models of other seeds, by the epoch t of the earlier; "
+        "log scale. Lines are means, bands standard deviations over seeds (unrelated: over pairs of seeds). Curves of k end k "
+        "epochs before the training does."
+    },
+    tried="in l2 only at one epoch and k, where the learning rate is still its first and a model moves in one epoch as far as "
+    "two seeds are apart; from the epoch on at which it first falls related models are nearer by an order of magnitude. The pair "
+    "of k = 50 that ends with the training spans both of its falls at `small`, and is farther than the paper's for that.",
 )
 
 if __name__ == "__main__":
-    run(EXPERIMENT, tyro.cli(Options, description=__doc__))
+    main(EXPERIMENT, __doc__)

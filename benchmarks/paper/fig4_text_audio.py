@@ -2,13 +2,14 @@
 
     python -m benchmarks.paper.fig4_text_audio --preset small
 
-Claim (section 4.4): a model is nearer to itself k = 5 epochs later than to a model of another seed, at every epoch. Paper, at the
-last epoch: AG News 0.0713 related, 0.9745 unrelated; Speech Commands 0.1800 and 0.9603.
+Claim (section 4.4): a model is nearer to itself some epochs later than to a model of another seed, at every epoch. The paper does
+not say how many epochs lie between; k = 5 here. Paper, at the last epoch: AG News 0.0713 related, 0.9745 unrelated; Speech
+Commands 0.1800 and 0.9603.
 Data: `debian_sections` (AG News's features) and `espeak_commands` (the words of Speech Commands, at 8 kHz) in the presets `smoke`
 and `small`; `ag_news_subset` and `speech_commands` in `paper`, which is meant for a GPU.
 Expected: every related pair below every unrelated one at every epoch from a third of the training on, and a relative distance
 (mean of the related / mean of the unrelated) of at most 0.20 at the last; LSTM at least 80%, M5 at least 85% on the test data.
-Hardware and time: `small` about 22 minutes on two cores.
+Hardware and time: `small` 16 minutes on two cores; `paper` a GPU.
 """
 
 import dataclasses
@@ -16,11 +17,10 @@ import itertools
 from typing import Any
 
 import numpy as np
-import tyro
 from matplotlib.figure import Figure
 
 import zest_jax as zest
-from benchmarks.paper.experiment import Experiment, Line, Options, Pieces, Preset, Verdict, run
+from benchmarks.paper.experiment import Experiment, Line, Pieces, Preset, Verdict, main
 from benchmarks.paper.models import Training
 from benchmarks.paper.plots import RELATED, UNRELATED, band, over_epochs
 from zest_jax.data import Dataset
@@ -118,9 +118,8 @@ def judge(settings: Settings, lines: list[Line]) -> dict[str, Verdict]:
         related, unrelated = float(np.mean(late[-1]["related"])), float(np.mean(epochs[-1]["unrelated"]))
         found[f"{name}: related below unrelated"] = Verdict(
             holds=all(below) and related / unrelated <= 0.2,
-            text=f"every pair at {sum(below)} of the {len(below)} epochs from {late[0]['epoch']} on; at the last epoch related "
-            f"{related:.4f}, unrelated {unrelated:.4f}, relative {related / unrelated:.3f}; accuracy {min(accuracy):.1%} to "
-            f"{max(accuracy):.1%}",
+            text=f"every pair at {sum(below)} of the {len(below)} epochs from {late[0]['epoch']} on; the pair that ends with the "
+            f"training {related:.4f}, unrelated {unrelated:.4f}, relative {related / unrelated:.3f}",
             numbers={
                 "data": domain.training.data,
                 "related": related,
@@ -134,7 +133,8 @@ def judge(settings: Settings, lines: list[Line]) -> dict[str, Verdict]:
 
 def draw(settings: Settings, lines: list[Line]) -> dict[str, Figure]:
     figure = Figure(figsize=(10, 3.8), dpi=150, layout="constrained")
-    for panel, name, title in zip(figure.subplots(1, 2), settings.domains, ("texts, LSTM", "sounds, M5"), strict=True):
+    panels = figure.subplots(1, 2)
+    for panel, name, title in zip(panels, settings.domains, ("texts, LSTM", "sounds, M5"), strict=True):
         epochs = next(line["epochs"] for line in lines if line["what"] == "distances" and line["domain"] == name)
         for kind, label, marker, color in (
             ("unrelated", "unrelated (two seeds)", "s", UNRELATED),
@@ -145,7 +145,7 @@ def draw(settings: Settings, lines: list[Line]) -> dict[str, Figure]:
             band(panel, [line["epoch"] for line in there], values, color=color, label=label, marker=marker)
         over_epochs(panel, "epoch t", "cosine")
         panel.set_title(title)
-        panel.legend(fontsize=9, loc="center right")
+    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=2, fontsize=9)
     return {"figure.png": figure}
 
 
@@ -227,13 +227,30 @@ SETTINGS: dict[Preset, Settings] = {
 EXPERIMENT = Experiment(
     name="fig4_text_audio",
     title="Figure 4: texts and sounds",
-    claim="For texts and sounds, too, a model is nearer to itself k = 5 epochs later than to a model of another seed.",
-    paper="at the last epoch AG News 0.0713 related, 0.9745 unrelated; Speech Commands 0.1800 and 0.9603 (relative distances)",
+    claim="For texts and sounds, too, a model is nearer to itself some epochs later than to a model of another seed.",
+    paper="at the last epoch AG News 0.0713 related, 0.9745 unrelated; Speech Commands 0.1800 and 0.9603 (relative distances; "
+    "the number of epochs between related models is not told)",
+    criterion="from a third of the training on every related pair (t, t + k) is below every unrelated pair at t and at t + k, "
+    "and the relative distance of the last related pair is at most 0.20. The data of `small` are not the paper's: descriptions "
+    "of Debian packages in four sections, and 35 words spoken by a synthesiser.",
     settings=SETTINGS,
+    sizes=lambda settings: {
+        f"{name}: {what}": size
+        for name, domain in settings.domains.items()
+        for what, size in (
+            domain.training.sizes()
+            | {"k": str(settings.k), "references x masks": f"{domain.n_references} x {domain.n_samples}"}
+        ).items()
+    },
     measure=measure,
     judge=judge,
     draw=draw,
+    captions={
+        "figure.png": "Distance of a model to itself k epochs later and to models of other seeds, by the epoch t of the earlier, "
+        "so that the curve of related models ends k epochs before the training does. Lines are means, bands standard deviations "
+        "over seeds (unrelated: over pairs of seeds)."
+    },
 )
 
 if __name__ == "__main__":
-    run(EXPERIMENT, tyro.cli(Options, description=__doc__))
+    main(EXPERIMENT, __doc__)

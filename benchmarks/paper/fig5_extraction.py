@@ -4,34 +4,27 @@
 
 Claim (section 5.2, Appendix G): the adversary trains the victim's architecture on the victim's training inputs with the labels
 that the victim gives them. The distance falls with the copy's epochs, to 0.80 (CIFAR-10) and 0.60 (CIFAR-100) relative to
-unrelated models, and stays below those at the end; cosine, l1 and l2 agree.
+unrelated models, and stays below those at the end; cosine, l1 and l2 agree. (Section 1 has 19.96 and 54.87% nearer, of which the
+second is not 0.60.)
 Models: the victims are those of Figure 2 at the end of their training, one copy each; unrelated are the other victims.
 `small` also has copies from the victim's probabilities, which the paper's figure does not: its verdicts are on labels.
 Expected: the copies are nearer than every unrelated model at the last epoch, and nearer than at their first.
-Hardware and time: `small` 33 minutes for the copies from labels on two cores beside other work (2 for a copy alone), after the
-trainings of Figure 2.
+Hardware and time: `small` 25 minutes on two cores after the trainings of Figure 2, 3 to 4 for a copy; `paper` a GPU.
 """
 
 import dataclasses
 import itertools
-import pathlib
-from typing import Literal
 
 import numpy as np
-import tyro
 from matplotlib.figure import Figure
 
 import zest_jax as zest
-from benchmarks.paper.experiment import Experiment, Line, Options, Pieces, Verdict, run
-from benchmarks.paper.models import Training, base, signatures
+from benchmarks.paper.experiment import Experiment, Line, Pieces, Verdict, main
+from benchmarks.paper.models import Answers, Training, base, copy_of, signatures
 from benchmarks.paper.plots import RELATED, UNRELATED, band, over_epochs
-from zest_jax.data import Dataset
-from zest_jax.reuse import extract
-from zest_jax.training import load_checkpoint
 from zest_jax.training.checkpoints import epoch_folder
 
 METRICS = ("cosine", "l1", "l2")
-Answers = Literal["labels", "probabilities"]
 COLORS: dict[Answers, str] = {"labels": RELATED, "probabilities": "#CC79A7"}
 
 
@@ -74,7 +67,7 @@ def measure(settings: Settings, pieces: Pieces) -> None:
     copies: list[tuple[Answers, int]] = [(answers, seed) for answers in settings.answers for seed in settings.victims]
     for answers, seed in copies:
         pieces.do(
-            lambda answers=answers, seed=seed: copied(settings, pieces, data, answers, seed),
+            lambda answers=answers, seed=seed: copy_of(training, pieces, data, answers, seed),
             what="copy",
             answers=answers,
             victim=seed,
@@ -89,30 +82,9 @@ def measure(settings: Settings, pieces: Pieces) -> None:
     pieces.do(lambda: floor(settings, pieces, probes), what="unrelated")
 
 
-def folder_of_copy(settings: Settings, pieces: Pieces, answers: Answers, seed: int) -> pathlib.Path:
-    kind = "copies" if answers == "labels" else f"copies-{answers}"
-    return (pieces.models / f"{settings.training.name}-{kind}" / f"of-seed-{seed}").absolute()
-
-
-def copied(settings: Settings, pieces: Pieces, data: Dataset, answers: Answers, seed: int) -> Line:
-    training = settings.training
-    victim = load_checkpoint(training.checkpoint(pieces, seed, training.epochs))
-    made = extract(
-        victim,
-        data,
-        training.recipe,
-        answers=answers,
-        seed=1000 + seed,
-        folder=folder_of_copy(settings, pieces, answers, seed),
-        test=training.read("test"),
-        save_every=1,
-        progress=True,
-    )
-    return {"accuracy": made.checkpoint.info.accuracy}
-
-
 def compared(settings: Settings, pieces: Pieces, probes: zest.ProbeSet, answers: Answers, seed: int) -> Line:
-    training, folder = settings.training, folder_of_copy(settings, pieces, answers, seed)
+    training = settings.training
+    folder = training.folder_of_copy(pieces, answers, seed)
     last = training.checkpoint(pieces, seed, training.epochs)
     victim, *copies = signatures(pieces, probes, [last, *(epoch_folder(folder, epoch) for epoch in settings.epochs)])
     return {
@@ -142,11 +114,14 @@ def judge(settings: Settings, lines: list[Line]) -> dict[str, Verdict]:
         begin, end = (np.array([line[metric][epoch] for line in curves]) for epoch in (first, last))
         low, mean = min(unrelated[metric]), float(np.mean(unrelated[metric]))
         relative = end / mean
+        accuracies = [line["accuracy"] for line in lines if line["what"] == "copy" and line["answers"] == answers]
+        accurate = f"{min(accuracies):.1%} to {max(accuracies):.1%}"
         about = metric if answers == "labels" else f"{metric}, copies from {answers}"
         found[f"extraction is seen ({about})"] = Verdict(
             holds=bool((end < low).all() and (end < begin).all()),
             text=f"relative distance {relative.mean():.3f} (+-{relative.std():.3f}) at the last epoch, "
-            f"{(begin / mean).mean():.3f} after epoch {first}; nearest unrelated {low / mean:.3f}",
+            f"{(begin / mean).mean():.3f} after epoch {first}; nearest unrelated {low / mean:.3f}; accuracy of the copies "
+            + accurate,
             numbers={"relative": relative.tolist(), "nearest unrelated": low / mean},
         )
     return found
@@ -169,7 +144,7 @@ def draw(settings: Settings, lines: list[Line]) -> dict[str, Figure]:
         panel.axhline(others.mean(), color=UNRELATED, label="unrelated, at the end")
         panel.axhspan(others.min(), others.max(), color=UNRELATED, alpha=0.2, linewidth=0)
         over_epochs(panel, "epoch of the copy", metric)
-    panels[0].legend(fontsize=9)
+    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=3, fontsize=9)
     return {"figure.png": figure}
 
 
@@ -177,7 +152,10 @@ EXPERIMENT = Experiment(
     name="fig5_extraction",
     title="Figures 5 and 9: model extraction",
     claim="A copy trained on the victim's labels comes nearer to it while it is trained, below the floor of unrelated models.",
-    paper="relative distance at the end 0.80 (CIFAR-10), 0.60 (CIFAR-100); below unrelated",
+    paper="relative distance at the end 0.80 (CIFAR-10), 0.60 (CIFAR-100; section 1: 54.87% nearer, which would be 0.45); below "
+    "unrelated",
+    criterion="at the last epoch every copy is nearer to its victim than the nearest two unrelated models are to each other, and "
+    "nearer than it was after its first epoch. The paper's copies learn from labels; those from probabilities are shown beside.",
     settings={
         "smoke": Settings(training=base("smoke"), copies=2, every=4, n_references=2, n_samples=60),
         "small": Settings(
@@ -185,12 +163,27 @@ EXPERIMENT = Experiment(
         ),
         "paper": Settings(training=base("paper")),
     },
-    tried="copies from the victim's probabilities on the same images come below every unrelated model, in all three metrics, "
-    "as the paper has it. The paper says labels, and its tables' stolen models learn from outputs.",
+    tried="the labels of a victim that is not right on all of its training images are easier to learn than the true ones, so "
+    "that copies give larger outputs, which l1 and l2 see and cosine does not. Copies from the victim's probabilities on the "
+    "same images come below every unrelated model, in all three metrics, as the paper has it. The paper says labels, and its "
+    "tables' stolen models learn from outputs. Not tried: more images, and victims that know theirs by heart, as the paper's "
+    "do.",
+    sizes=lambda settings: (
+        settings.training.sizes()
+        | {
+            "copies": f"{settings.copies} from {' and '.join(settings.answers)} each, on the victim's training inputs",
+            "references x masks": f"{settings.n_references} x {settings.n_samples}",
+        }
+    ),
     measure=measure,
     judge=judge,
     draw=draw,
+    captions={
+        "figure.png": "Distance of copies to their victim over their training. Lines are means over copies, bands standard "
+        "deviations; of unrelated models at the end of the training the line is the mean and the band reaches from the nearest "
+        "to the farthest pair."
+    },
 )
 
 if __name__ == "__main__":
-    run(EXPERIMENT, tyro.cli(Options, description=__doc__))
+    main(EXPERIMENT, __doc__)

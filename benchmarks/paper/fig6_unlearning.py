@@ -15,21 +15,21 @@ the original as unrelated models. 128 points are one batch of the paper's. Here 
 (`record_together`), whose updates of the whole training are subtracted. What is left is measured, and what some epochs on the
 other data make of it, which Graves et al. allow for ("repaired").
 `small` trains 40 epochs without augmentation, since only a model that knows its data by heart, as the paper's do, has something
-to forget: 93% on them and 46% on others, where the models of Figure 2 have 71% and 55%. It was chosen after pilots
+to forget: nearly always right on them, where the models of Figure 2 are right on 71%. It was chosen after pilots
 (benchmarks/NOTES.md).
 Expected: exact farther than unrelated in the mean, every amnesiac model nearer than every exact one, at the last epoch.
-Hardware and time: `small` 11 minutes on two cores beside other work, and 12 of training.
+Hardware and time: `small` 10 minutes on two cores; `paper` a GPU.
 """
 
 import dataclasses
 import pathlib
 
 import numpy as np
-import tyro
 from matplotlib.figure import Figure
+from scipy.stats import sem, t
 
 import zest_jax as zest
-from benchmarks.paper.experiment import Experiment, Line, Options, Pieces, Preset, Verdict, run
+from benchmarks.paper.experiment import Experiment, Line, Pieces, Preset, Verdict, main
 from benchmarks.paper.models import Training, base, signatures
 from benchmarks.paper.plots import RELATED, UNRELATED, band, over_epochs
 from zest_jax.data import Dataset, without_rows
@@ -48,6 +48,8 @@ CURVES = {
     "amnesiac": ("amnesiac: updates subtracted", RELATED, "^"),
     "repaired": ("amnesiac, then repaired", "#009E73", "D"),
 }
+# Made from the original of a seed.
+OWN = ("amnesiac", "repaired")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -170,7 +172,12 @@ def forgetful(
         test=test,
     ).checkpoint
     exact = load_checkpoint(folder(settings, pieces, "exact", seed, epoch))
-    models = {"original": load_checkpoint(original), "exact": exact, "amnesiac": amnesiac, "repaired": repaired}
+    models = {
+        "original": load_checkpoint(original),
+        "exact": exact,
+        "amnesiac": amnesiac,
+        "repaired": repaired,
+    }
     known = data.take(np.array(rows))
     return {
         "accuracy": {kind: model.info.accuracy for kind, model in models.items()},
@@ -192,7 +199,7 @@ def compared(settings: Settings, pieces: Pieces, data: Dataset, rows: list[int],
     models = [
         (kind, of, epoch)
         for epoch in settings.epochs
-        for kind, some in (("original", seeds), ("exact", seeds), ("amnesiac", (seed,)), ("repaired", (seed,)))
+        for kind, some in {"original": seeds, "exact": seeds, **dict.fromkeys(OWN, (seed,))}.items()
         for of in some
     ]
     made = signatures(pieces, probes, [folder(settings, pieces, *model) for model in models])
@@ -206,8 +213,7 @@ def compared(settings: Settings, pieces: Pieces, data: Dataset, rows: list[int],
             epoch: {
                 "exact": [distance(metric, epoch, a, "exact", seed) for a in seeds],
                 "unrelated": [distance(metric, epoch, a, "exact", b) for a in seeds for b in seeds if b != seed],
-                "amnesiac": [distance(metric, epoch, seed, "amnesiac", seed)],
-                "repaired": [distance(metric, epoch, seed, "repaired", seed)],
+                **{kind: [distance(metric, epoch, seed, kind, seed)] for kind in OWN},
             }
             for epoch in settings.epochs
         }
@@ -219,6 +225,20 @@ def curve(settings: Settings, lines: list[Line], metric: str, kind: str) -> np.n
     """Distances [pairs, epochs] of all that was forgotten."""
     around = [line[metric] for line in lines if line["what"] == "distances"]
     return np.array([[d for found in around for d in found[str(epoch)][kind]] for epoch in settings.epochs]).T
+
+
+def error_of_difference(lines: list[Line], metric: str, epoch: int) -> float:
+    """Half of the 95% interval of (mean of exact - mean of unrelated pairs) over what was forgotten, by Student's t.
+
+    Around each forgotten set both kinds of pairs are asked the same, so that the difference is taken there; the sets and the
+    models that forgot them are what varies.
+    """
+    differences = [
+        np.mean(line[metric][str(epoch)]["exact"]) - np.mean(line[metric][str(epoch)]["unrelated"])
+        for line in lines
+        if line["what"] == "distances"
+    ]
+    return float(sem(differences) * t.ppf(0.975, len(differences) - 1)) if len(differences) > 1 else 0.0
 
 
 def judge(settings: Settings, lines: list[Line]) -> dict[str, Verdict]:
@@ -233,12 +253,19 @@ def judge(settings: Settings, lines: list[Line]) -> dict[str, Verdict]:
         floor = float(end["unrelated"].mean())
         relative = {kind: distances / floor for kind, distances in end.items()}
         exact = relative["exact"]
+        error = error_of_difference(lines, metric, settings.epochs[-1]) / floor
         found[f"exact is farther than unrelated ({metric})"] = Verdict(
-            holds=bool(exact.mean() > 1),
+            holds=bool(exact.mean() > 1) if abs(exact.mean() - 1) > error else None,
             text=f"relative distance {exact.mean():.3f} (+-{exact.std():.3f}) at the last epoch, of unrelated models 1 "
-            f"(+-{relative['unrelated'].std():.3f}); on the forgotten, exact is right in {of['on the forgotten']['exact']:.0%} "
-            f"and the original in {of['on the forgotten']['original']:.0%}",
-            numbers={"relative": exact.tolist(), "unrelated": relative["unrelated"].tolist(), **of},
+            f"(+-{relative['unrelated'].std():.3f}), difference {exact.mean() - 1:+.3f} (95% interval +-{error:.3f}); on the "
+            f"forgotten, exact is right in {of['on the forgotten']['exact']:.0%} and the original in "
+            f"{of['on the forgotten']['original']:.0%}",
+            numbers={
+                "relative": exact.tolist(),
+                "unrelated": relative["unrelated"].tolist(),
+                "error of the difference": error,
+                **of,
+            },
         )
         for kind, name in (("amnesiac", "amnesiac"), ("repaired", "amnesiac, repaired,")):
             values = relative[kind]
@@ -279,17 +306,37 @@ EXPERIMENT = Experiment(
     title="Figures 6 and 10: unlearning",
     claim="Around the forgotten data, a model trained anew without them is farther from the original than unrelated models are; "
     "an amnesiac one (Graves et al. 2020) is almost at distance 0.",
-    paper="exact 144.56 (+-15.39)% (CIFAR-10), 140.51 (+-9.10)% (CIFAR-100) further than a model trained anew with the data; "
-    "amnesiac almost 0; cosine, l1 and l2 alike",
+    paper="exact 144.56 (+-15.39)% (CIFAR-10), 140.51 (+-9.10)% (CIFAR-100) further than a model trained anew with the data, "
+    "which may mean 1.45 or 2.45 times as far; amnesiac almost 0; cosine, l1 and l2 alike",
+    criterion="exact: its mean distance is above that of unrelated pairs, and by more than the 95% interval of the difference "
+    "over the sets of forgotten points, else it can't be told. Amnesiac: every one is nearer than every exact one. All at the "
+    "last epoch.",
     settings={
         "smoke": Settings(training=forgetting("smoke"), forgotten=4, every=4, repair=1, n_samples=60),
         "small": Settings(training=forgetting("small"), forgotten=64, every=10, repair=4, n_samples=128),
         "paper": Settings(training=forgetting("paper")),
     },
+    sizes=lambda settings: (
+        settings.training.sizes()
+        | {
+            "forgotten points, which are the references": f"{settings.forgotten} for each seed",
+            "masks": f"{settings.n_samples:,}",
+            "epochs of repair": str(settings.repair),
+        }
+    ),
     measure=measure,
     judge=judge,
     draw=draw,
+    captions={
+        "figure.png": "Distances from the original around what it is to forget, by the epoch up to which all models were "
+        "trained. Lines are means over pairs, bands standard deviations."
+    },
+    tried="exact and unrelated models are the same pairs, asked around points that one of them forgot or that both knew; "
+    "training without augmentation, so that there is something to forget, was chosen after pilots, and the gap of the paper did "
+    "not come. Amnesiac: the updates of the batches that held the points, over the whole training, are too large a part of it "
+    "here: without them the model loses half of its accuracy. Some epochs on the other data bring it back, near to the "
+    "original.",
 )
 
 if __name__ == "__main__":
-    run(EXPERIMENT, tyro.cli(Options, description=__doc__))
+    main(EXPERIMENT, __doc__)

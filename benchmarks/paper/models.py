@@ -3,14 +3,17 @@
 import dataclasses
 import pathlib
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import zest_jax as zest
-from benchmarks.paper.experiment import Pieces, Preset
+from benchmarks.paper.experiment import Line, Pieces, Preset
 from zest_jax.data import Dataset, known_dataset, load_dataset
 from zest_jax.models import ModelConfig
-from zest_jax.training import Recipe, recipe, train
+from zest_jax.reuse import extract
+from zest_jax.training import Recipe, load_checkpoint, recipe, train
 from zest_jax.training.checkpoints import epoch_folder
+
+Answers = Literal["labels", "probabilities"]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -44,6 +47,17 @@ class Training:
         """How many are trained."""
         return self.recipe.epochs
 
+    def sizes(self) -> dict[str, str]:
+        """What a reader must know of it, by what it is the size of."""
+        options = "".join(f", {name} {value}" for name, value in self.options.items())
+        rows = "all" if self.limit is None else f"the first {self.limit:,}"
+        return {
+            "models": self.model + options,
+            "data": f"`{self.data}`, {rows} training data",
+            "epochs": f"{self.epochs} (recipe `{self.recipe.name}`, batches of {self.recipe.batch_size})",
+            "seeds": str(len(self.seeds)),
+        }
+
     def read(self, split: str = "train") -> Dataset:
         """Its data."""
         if split == "train":
@@ -57,6 +71,11 @@ class Training:
     def checkpoint(self, pieces: Pieces, seed: int, epoch: int) -> pathlib.Path:
         """Where an epoch of it lies."""
         return epoch_folder(self.folder(pieces, seed), epoch)
+
+    def folder_of_copy(self, pieces: Pieces, answers: Answers, seed: int) -> pathlib.Path:
+        """Where the copy of a seed's last model lies."""
+        kind = "copies" if answers == "labels" else f"copies-{answers}"
+        return (pieces.models / f"{self.name}-{kind}" / f"of-seed-{seed}").absolute()
 
     def train(self, pieces: Pieces, data: Dataset) -> None:
         """Train the seeds that are not trained yet, or go on with them; their accuracies become a piece.
@@ -107,6 +126,23 @@ def base(preset: Preset) -> Training:
     return Training(
         limit=128, test_limit=64, model="resnet8", options={"width": 0.25}, recipe=narrow.lasting(8), seeds=(0, 1)
     )
+
+
+def copy_of(training: Training, pieces: Pieces, data: Dataset, answers: Answers, seed: int) -> Line:
+    """Train a copy of a seed's last model on its answers to the training inputs, every epoch kept, unless it is there."""
+    victim = load_checkpoint(training.checkpoint(pieces, seed, training.epochs))
+    made = extract(
+        victim,
+        data,
+        training.recipe,
+        answers=answers,
+        seed=1000 + seed,
+        folder=training.folder_of_copy(pieces, answers, seed),
+        test=training.read("test"),
+        save_every=1,
+        progress=True,
+    )
+    return {"accuracy": made.checkpoint.info.accuracy}
 
 
 def signatures(

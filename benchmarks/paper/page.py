@@ -3,35 +3,63 @@
 import json
 import os
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from benchmarks.paper.experiment import PRESETS, Experiment
+from benchmarks.paper.experiment import PRESETS, WORDS, Experiment, Preset
 from benchmarks.record import RESULTS, ROOT
 from zest_jax.atomic import atomic_write
 
 PAGE = ROOT / "docs" / "reproduction.md"
 _HEAD = """# The paper, reproduced
 
-What Jia, Chen, Guan, Shamsabadi and Papernot, "A Zest of LIME" (ICLR 2022), claim, and what this project measures. This page is
-made from the files in `benchmarks/results` by `zest paper`; nothing in it is typed by hand. `small` is sized for two CPU cores,
-so its figures differ from the paper's; what must agree is the ordering, which every verdict line judges. `paper` has the paper's
-sizes. Times are those of measuring; trainings and signatures that were there already do not count.
+What Jia, Chen, Guan, Shamsabadi and Papernot, "A Zest of LIME" (ICLR 2022), claim, and what this project measures. `zest paper`
+makes this page. Every figure under "ours" comes from the files in `benchmarks/results`; the paper's figures, and why something
+does not hold, are written in `benchmarks/paper`, a file for each section.
+
+**Presets.** `small` is sized for two CPU cores: smaller models on fewer data, so that its figures differ from the paper's. What
+must agree is the ordering. `paper` has the paper's sizes where the data can be had, and is meant for a GPU{paper}. What no preset
+has: ImageNet, Flowers102 and SDog120, CIFAR-100, ResNet50.
+
+**Verdicts** say whether an ordering holds in the measured models, by the criterion below each table; no significance is meant by
+it. Where the difference of two means lies within its error, or nobody finds anything, the verdict is "can't be told". Relative
+distances are divided by the mean distance of unrelated models of the same kind, as in the paper's equation 1. "+-" is a standard
+deviation, over seeds and pairs where nothing else is said.
+
+**Run it yourself** in a clone: `pip install -e ".[paper]"`, CIFAR-10 and the others prepared by TFDS, then
+
+```bash
+zest paper fig2_related                   # one section, at preset small
+zest paper all --minutes 30               # what is missing of all; the same command goes on where time ran out
+zest paper all --preset paper             # the paper's sizes
+```
+
+What is measured is only judged and drawn again; `--anew` measures it again. Models are kept in `paper-models`, which the sections
+share; a changed setting measures a section anew.
 """
+
+
+def clock(measured: pathlib.Path) -> float | None:
+    """Seconds of all runs that made these results.
+
+    None where the first did not begin from nothing, the last did not finish, or one between them was not noted, as where it was
+    killed.
+    """
+    path = measured / "runs.jsonl"
+    runs = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.exists() else []
+    before = [0, *(run["pieces_before"] + run["pieces"] for run in runs)]
+    if not runs or [run["pieces_before"] for run in runs] != before[:-1] or not runs[-1]["finished"]:
+        return None
+    return sum(run["seconds"] for run in runs)
 
 
 def whole_time(experiments: Sequence[Experiment], results: pathlib.Path, preset: str) -> str:
     """How long all runs of a preset took by the clock; nothing where one of them did not begin from nothing."""
-    seconds, n_runs = 0.0, 0
-    for experiment in experiments:
-        path = results / experiment.name / preset / "runs.jsonl"
-        runs = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.exists() else []
-        if not runs or runs[0]["pieces_before"] or not runs[-1]["finished"]:
-            return ""
-        seconds += sum(run["seconds"] for run in runs)
-        n_runs += len(runs)
-    in_runs = f"{n_runs} run{'s' * (n_runs > 1)}"
-    return f"All of `{preset}` took {seconds / 60:.0f} minutes by the clock, in {in_runs}, trainings included.\n"
+    seconds = [clock(results / experiment.name / preset) for experiment in experiments]
+    known = [one for one in seconds if one is not None]
+    if len(known) < len(seconds):
+        return ""
+    return f"All of `{preset}` took {sum(known) / 60:.0f} minutes by the clock, with the trainings.\n"
 
 
 def rebuild(experiments: Sequence[Experiment], results: pathlib.Path = RESULTS) -> None:
@@ -43,34 +71,64 @@ def rebuild(experiments: Sequence[Experiment], results: pathlib.Path = RESULTS) 
 
 def page(experiments: Sequence[Experiment], results: pathlib.Path, folder: pathlib.Path) -> str:
     """The page as it lies in `folder`."""
-    parts = [_HEAD, *(line for preset in PRESETS[1:] if (line := whole_time(experiments, results, preset)))]
+    whole = any((results / experiment.name / "paper" / "result.json").exists() for experiment in experiments)
+    head = _HEAD.replace("{paper}", "" if whole else "; none of it has been measured yet")
+    parts = [head, *(line for preset in PRESETS[1:] if (line := whole_time(experiments, results, preset)))]
     for experiment in experiments:
         parts.append(f"## {experiment.title}\n\n{experiment.claim}\n\nPaper: {experiment.paper}.\n")
         there = [preset for preset in PRESETS[1:] if (results / experiment.name / preset / "result.json").exists()]
         if not there:
-            parts.append(f"Not measured yet: `python -m benchmarks.paper.{experiment.name} --preset small`.\n")
-        parts += [section(results / experiment.name / preset, preset, folder) for preset in there]
+            parts.append(f"Not measured yet: `zest paper {experiment.name} --preset small`.\n")
+        parts += [section(experiment, results / experiment.name / preset, preset, folder) for preset in there]
         if experiment.tried:
-            parts.append(f"Tried where it does not hold: {experiment.tried}\n")
+            parts.append(f"Where it does not hold: {experiment.tried}\n")
+        parts.append(sizes(experiment))
     return "\n".join(parts)
 
 
-def section(measured: pathlib.Path, preset: str, folder: pathlib.Path) -> str:
+def sizes(experiment: Experiment) -> str:
+    """What the presets have, side by side."""
+    presets: list[Preset] = [preset for preset in PRESETS[1:] if preset in experiment.settings]
+    of: dict[str, Mapping[str, str]] = {preset: experiment.sizes(experiment.settings[preset]) for preset in presets}
+    heads = ["", *(f"`{preset}`" for preset in presets)]
+    names = dict.fromkeys(name for found in of.values() for name in found)
+    rows = [heads, ["---"] * len(heads), *([name, *(of[preset].get(name, "") for preset in presets)] for name in names)]
+    return "".join(f"| {' | '.join(row)} |\n" for row in rows)
+
+
+def section(experiment: Experiment, measured: pathlib.Path, preset: str, folder: pathlib.Path) -> str:
     """One preset of one experiment."""
     result: dict[str, Any] = json.loads((measured / "result.json").read_text(encoding="utf-8"))
     environment = result["environment"]
     where = f"{environment['processors']} cores ({environment['processor']})"
     if environment["platform"] != "cpu":
         where = environment["device"]
-    how = f"`{result['command']}`; {result['seconds'] / 60:.0f} minutes, {where}, JAX {environment['versions']['jax']}"
-    lines = [
-        f"**{preset}** ({how})\n",
-        "| | verdict | ours |",
-        "|---|---|---|",
+    seconds = clock(measured)
+    took = f"{result['seconds'] / 60:.0f} minutes of measuring" if seconds is None else _by_the_clock(seconds)
+    command = f"zest paper {measured.parent.name} --preset {preset}"
+    raw = ", ".join(
+        f"[{name}]({_path(measured / name, folder)})" for name in ("config.json", "lines.jsonl", "result.json")
+    )
+    lines = [f"**{preset}** (`{command}`; {took}, {where}, JAX {environment['versions']['jax']}; {raw})\n"]
+    lines += [
+        f"Accuracy of the {len(found)} models `{name}` on test data: {min(found):.1%} to {max(found):.1%}.\n"
+        for name, found in result["accuracies"].items()
     ]
-    for about, verdict in result["verdicts"].items():
-        lines.append(f"| {about} | {'holds' if verdict['holds'] else '**does not hold**'} | {verdict['text']} |")
+    words = {holds: word if holds else f"**{word}**" for holds, word in WORDS.items()}
+    lines += ["| | verdict | ours |", "|---|---|---|"]
+    lines += [
+        f"| {about} | {words[verdict['holds']]} | {verdict['text']} |" for about, verdict in result["verdicts"].items()
+    ]
+    lines.append(f"\nCriterion: {experiment.criterion}")
     for figure in result["figures"]:
-        picture = pathlib.Path(os.path.relpath(measured / figure, folder)).as_posix()
-        lines.append(f"\n![{measured.parent.name}, {preset}]({picture})")
+        caption = experiment.captions[figure]
+        lines.append(f"\n![{experiment.title}. {caption}]({_path(measured / figure, folder)})\n\n*{caption}*")
     return "\n".join(lines) + "\n"
+
+
+def _path(file: pathlib.Path, folder: pathlib.Path) -> str:
+    return pathlib.Path(os.path.relpath(file, folder)).as_posix()
+
+
+def _by_the_clock(seconds: float) -> str:
+    return f"{seconds / 60:.0f} minutes by the clock with the trainings that it shares with no section above"

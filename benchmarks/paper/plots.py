@@ -18,9 +18,12 @@ def band(panel: Axes, x: Any, values: Any, *, color: str | None, label: str, mar
     panel.fill_between(x, mean - spread, mean + spread, color=color, alpha=0.2, linewidth=0)
 
 
-def over_epochs(panel: Axes, label: str, distance: str) -> None:
+def over_epochs(panel: Axes, label: str, distance: str, *, log: bool = False) -> None:
     """Name the axes of distances over epochs."""
     panel.xaxis.set_major_locator(MaxNLocator(integer=True))
     panel.set_xlabel(label)
     panel.set_ylabel(f"Zest distance ({distance})")
-    panel.set_ylim(bottom=0)
+    if log:
+        panel.set_yscale("log")
+    else:
+        panel.set_ylim(bottom=0)

@@ -89,14 +89,20 @@ def test_claims_that_do_not_hold_come_from_the_results(hook, tmp_path):
     folder = tmp_path / "fig0" / "small"
     folder.mkdir(parents=True)
     (folder / "result.json").write_text(
-        '{"verdicts": {"a": {"holds": false, "text": "by 0.5"}, "b": {"holds": true, "text": "all"}}}', encoding="utf-8"
+        '{"verdicts": {"a": {"holds": false, "text": "by 0.5"}, "b": {"holds": true, "text": "all"}, '
+        '"d": {"holds": null, "text": "0.1"}}}',
+        encoding="utf-8",
     )
     table = hook["what_does_not_hold"](tmp_path).splitlines()
-    assert table[2:] == ["| `fig0`, small | a | by 0.5 |"]
+    assert table[2:] == [
+        "| `fig0`, small | a | does not hold | by 0.5 |",
+        "| `fig0`, small | d | can't be told | 0.1 |",
+    ]
     (tmp_path / "race" / "small").mkdir(parents=True)
     (tmp_path / "race" / "small" / "result.json").write_text('{"verdicts": {"c": {"holds": false, "text": "0.2"}}}')
     table = hook["what_does_not_hold"](tmp_path).splitlines()
-    assert (table[2], table[-1]) == ("| `fig0`, small | a | by 0.5 |", "| `race`, small | c | 0.2 |")
+    assert table[2] == "| `fig0`, small | a | does not hold | by 0.5 |"
+    assert table[-1] == "| `race`, small | c | does not hold | 0.2 |"
     assert len(hook["what_does_not_hold"]().splitlines()) > 2
 
 

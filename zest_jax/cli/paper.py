@@ -16,7 +16,8 @@ from zest_jax.importing import importable_from
 class Paper(Common):
     """Measure what is missing of the paper's figures and tables, judge it, and rebuild docs/reproduction.md.
 
-    Runs in the folder of a clone of the repository, where the benchmarks are. What is measured is not measured again.
+    Runs in the folder of a clone of the repository, where the benchmarks are. What is measured is judged and drawn again from its
+    results, without models.
     """
 
     names: Positional[Annotated[tuple[str, ...], arg(metavar="NAME")]] = ("all",)
@@ -34,6 +35,9 @@ class Paper(Common):
     minutes: Annotated[float | None, arg(metavar="M", help_behavior_hint="(default: until done)")] = None
     """Stop between two pieces after so many minutes; the same command goes on."""
 
+    anew: bool = False
+    """Measure again what is measured, too; trained models are kept."""
+
     def run(self) -> None:
         if not Path("benchmarks/paper/experiment.py").is_file():
             raise UsageError(
@@ -45,9 +49,13 @@ class Paper(Common):
             from benchmarks.record import RESULTS
 
             options = Options(
-                preset=self.preset, models=self.models, results=self.results or RESULTS, minutes=self.minutes
+                preset=self.preset,
+                models=self.models,
+                results=self.results or RESULTS,
+                minutes=self.minutes,
+                anew=self.anew,
             )
-            names = () if self.names == ("all",) else self.names
+            names = () if "all" in self.names else self.names
             try:
                 done = run_all(names, options)
             except ValueError as error:
