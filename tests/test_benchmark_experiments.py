@@ -10,7 +10,9 @@ import zest_jax as zest
 from benchmarks.paper import every, models, reuse_zoo
 from benchmarks.paper.experiment import Experiment, Options, OutOfTimeError, Pieces, Verdict, run
 from benchmarks.paper.page import page, whole_time
+from benchmarks.record import ROOT
 from tests.making import sounds, striped, texts
+from zest_jax.cli.main import main
 
 CONFIG = {"settings": {"size": 3}}
 
@@ -254,7 +256,7 @@ def data_of(name, split="train", limit=None, rate=None):
     return dataclasses.replace(striped(n, size=16, classes=10), class_names=CIFAR10)
 
 
-def test_figures_run_from_training_to_the_page(tmp_path, monkeypatch):
+def test_figures_run_from_training_to_the_page(tmp_path, monkeypatch, capsys):
     """Preset smoke of all figures, on data that need no download."""
     monkeypatch.setattr(models, "load_dataset", data_of)
     monkeypatch.setattr(reuse_zoo, "load_dataset", data_of)
@@ -265,10 +267,26 @@ def test_figures_run_from_training_to_the_page(tmp_path, monkeypatch):
         result = json.loads((folder / "result.json").read_text())
         assert result["verdicts"]
         assert all((folder / figure).stat().st_size > 1000 for figure in result["figures"])
-    lines = (tmp_path / "results" / "fig2_related" / "smoke" / "lines.jsonl").read_text()
-    assert every.run_all(("fig2_related",), options)
-    assert (tmp_path / "results" / "fig2_related" / "smoke" / "lines.jsonl").read_text() == lines
-    assert (tmp_path / "results" / "reproduction.md").read_text().startswith("# The paper, reproduced")
+    page_file = tmp_path / "results" / "reproduction.md"
+    assert page_file.read_text().startswith("# The paper, reproduced")
+    page_file.unlink()
+    monkeypatch.chdir(ROOT)
+
+    def zest_paper(*names):
+        folders = ["--models", str(options.models), "--results", str(options.results)]
+        return main(["paper", *names, "--preset", "smoke", *folders])
+
+    file = tmp_path / "results" / "fig2_related" / "smoke" / "lines.jsonl"
+    lines = file.read_text()
+    assert zest_paper("fig2_related") == 0
+    assert page_file.exists()
+    assert file.read_text() == lines
+    assert zest_paper("fig99") == 2
+    assert zest_paper("fig2_related", "--anew", "--minutes", "0") == 1
+    assert not file.exists()
+    captured = capsys.readouterr()
+    assert "no experiment is called fig99; there are fig2_related" in captured.err
+    assert "time is over before everything was measured; the same command goes on where it was" in captured.err
 
 
 def test_signatures_are_those_of_the_weights(tmp_path, monkeypatch):

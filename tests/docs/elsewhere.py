@@ -4,7 +4,10 @@ import dataclasses
 import re
 import tomllib
 
+import tyro
+
 from tests.docs.markdown import ROOT
+from zest_jax.cli.paper import Paper
 
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 
@@ -40,6 +43,12 @@ ELSEWHERE = (
         "make extras-check",
     ),
     Elsewhere(
+        ("zest", "paper"),
+        "trains for minutes on data that tests do not have; it is run at preset smoke on small data",
+        "tests/test_benchmark_experiments.py",
+        'main(["paper", *names',
+    ),
+    Elsewhere(
         ("ray", "start"),
         "would start a cluster that outlives the tests; nodes are started through Ray's own module",
         "tests/many/conftest.py",
@@ -68,13 +77,17 @@ NOT_RUN = (
 )
 
 
+def knows(words: list[str]) -> bool:
+    """Whether a command runs elsewhere."""
+    return any(tuple(words[: len(each.words)]) == each.words for each in ELSEWHERE)
+
+
 def check(words: list[str]) -> int:
     """Take a command for run elsewhere, after a look at what it names; exit code 127 where nothing is known of it."""
-    known = [each for each in ELSEWHERE if tuple(words[: len(each.words)]) == each.words]
-    if not known:
+    if not knows(words):
         print(f"nothing runs `{' '.join(words)}`; add it to tests/docs/elsewhere.py, with what runs it")
         return 127
-    {"make": _make, "pip": _pip, "ray": _ray}[words[0]](words[1:])
+    {"make": _make, "pip": _pip, "ray": _ray, "zest": _zest}[words[0]](words[1:])
     return 0
 
 
@@ -99,6 +112,15 @@ def _pip(words: list[str]) -> None:
             assert not extra or extra in PYPROJECT["project"]["optional-dependencies"], f"there is no extra {extra}"
         for address in filter(None, addresses):
             assert address.removesuffix(".git") == repository, f"{address} is not the repository, {repository}"
+
+
+def _zest(words: list[str]) -> None:
+    """`zest paper`: its experiments and its options are there."""
+    from benchmarks.paper.every import EXPERIMENTS
+
+    known = {"all", *(experiment.name for experiment in EXPERIMENTS)}
+    found = tyro.cli(Paper, args=words[1:])
+    assert set(found.names) <= known, f"no experiment is called {', '.join(set(found.names) - known)}"
 
 
 def _ray(words: list[str]) -> None:
