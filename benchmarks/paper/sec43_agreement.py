@@ -11,7 +11,7 @@ Models: those of Figure 2 at half of the training and at its end ("related", as 
 5; unrelated are those of two seeds. Points: test images, drawn anew; near the boundary those that IPGuard finds for the victim.
 Expected: the gap of related to unrelated pairs, in standard deviations over pairs and draws, is larger for Zest than for any
 agreement; near the boundary copies agree no more than unrelated models; Zest separates both from unrelated ones.
-Hardware and time: `small` 5 minutes on two cores, after the trainings of Figures 2 and 5; `paper` a GPU.
+Hardware and time: `small` 6 minutes on two cores, after the trainings of Figures 2 and 5; `paper` a GPU.
 """
 
 import dataclasses
