@@ -9,7 +9,7 @@ for k = 1, 10, 20, 50, unrelated 0.995. By these numbers k = 5 is no nearer than
 Models: ResNet20 on CIFAR-10, 200 epochs, 5 seeds in `paper`; `small`: a narrow ResNet8 on 1,500 images, 80 epochs, 3 seeds.
 Expected: the mean of the related below that of the unrelated from a third of the training on, for every metric
 and every k of which pairs begin so late.
-Hardware and time: `small` 12 minutes on two cores, of which 9 train the models that sections after it share; `paper` a GPU.
+Hardware and time: `small` 12 minutes on two cores, of which 10 train the models that sections after it share; `paper` a GPU.
 """
 
 import dataclasses

@@ -287,6 +287,7 @@ def draw(settings: Settings, lines: list[Line]) -> dict[str, Figure]:
             values = curve(settings, lines, metric, kind)
             band(panel, settings.epochs, values, color=color, label=label, marker=marker)
         over_epochs(panel, "epoch t", metric)
+        panel.set_xticks(settings.epochs)
     figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=4, fontsize=9)
     return {"figure.png": figure}
 

@@ -131,4 +131,4 @@ def _path(file: pathlib.Path, folder: pathlib.Path) -> str:
 
 
 def _by_the_clock(seconds: float) -> str:
-    return f"{seconds / 60:.0f} minutes by the clock with the trainings that it shares with no section above"
+    return f"{seconds / 60:.0f} minutes by the clock, with the trainings that were missing"

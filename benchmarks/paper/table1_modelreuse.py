@@ -184,7 +184,7 @@ def judge(settings: Settings, lines: list[Line]) -> dict[str, Verdict]:
     for name in dict.fromkeys(map(group, rows)):
         groups[name] = _joined([rows[row] for row in rows if group(row) == name])
     groups["Overall"] = _joined(list(groups.values()))
-    found = {}
+    found, stricter = {}, {}
     for name, of in groups.items():
         n = len(of["ModelDiff"]["relative"])
         detected = {method: int((of[method]["relative"] < 1).sum()) for method in METHODS}
@@ -202,13 +202,11 @@ def judge(settings: Settings, lines: list[Line]) -> dict[str, Verdict]:
                 "nearest": {method: count / n for method, count in nearest.items()},
             },
         )
-    for name, of in groups.items():
-        n = len(of["ModelDiff"]["relative"])
-        nearest = {method: int(of[method]["nearest"].sum()) for method in METHODS}
-        found[f"{name}, nearer than every unrelated model"] = Verdict(
+        stricter[f"{name}, nearer than every unrelated model"] = Verdict(
             holds=nearest["Zest (cosine)"] >= nearest["ModelDiff"],
             text=", ".join(f"{method} {count} of {n}" for method, count in nearest.items()),
         )
+    found |= stricter
     alarms = {method: float(np.mean(groups["Overall"][method]["alarms"])) for method in METHODS}
     found["cosine detects every kind of reuse"] = Verdict(
         holds=bool((groups["Overall"]["Zest (cosine)"]["relative"] < 1).all()),
