@@ -203,6 +203,7 @@ class TestVerdicts:
 
         def lines(*, moved=0.0, **end):
             distances = {"exact": [0.6, 0.5], "unrelated": [0.5, 0.4], "amnesiac": [0.1], "repaired": [0.05]} | end
+            distances["tuned"] = [0.02]
             shares = dict.fromkeys(("original", *distances), 0.5)
             others = distances | {"exact": [d + moved for d in distances["exact"]]}
             return [

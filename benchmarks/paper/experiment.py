@@ -7,11 +7,15 @@ Results lie in benchmarks/results/<name>/<preset>: config.json, lines.jsonl, res
 long each run took by the clock, with the trainings that it had to do.
 """
 
+import concurrent.futures
 import contextlib
 import dataclasses
 import functools
 import json
+import multiprocessing
+import os
 import pathlib
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Literal
@@ -100,6 +104,7 @@ class Pieces:
         preset: its name.
         lines: measured so far.
         found: how many of them were there when this run began.
+        processes: trainings at once.
     """
 
     def __init__(
@@ -111,8 +116,9 @@ class Pieces:
         *,
         until: float | None = None,
         grows: Sequence[str] = (),
+        processes: int = 1,
     ) -> None:
-        self.folder, self.models, self.preset, self.until = folder, models, preset, until
+        self.folder, self.models, self.preset, self.until, self.processes = folder, models, preset, until, processes
         self._path = folder / "lines.jsonl"
         folder.mkdir(parents=True, exist_ok=True)
         stored = folder / "config.json"
@@ -159,6 +165,36 @@ class Pieces:
             note(f"{self.folder.parent.name} {key}: {line['seconds']:.0f} s")
         return line
 
+    def train_ahead(self, trainings: Sequence[Callable[[], object]]) -> None:
+        """Do trainings in processes of their own, as many at once as the run may have; with one process nothing is done here.
+
+        Each leaves its models in its folder, where the same call finds them afterwards; what they tell on stderr goes to a file
+        beside them. A single small model leaves most of a GPU idle.
+
+        Args:
+            trainings: functions that can be pickled.
+        """
+        if self.processes == 1 or len(trainings) < 2:
+            return
+        self.check_time()
+        began, logs = time.monotonic(), self.models / "logs"
+        logs.mkdir(parents=True, exist_ok=True)
+        at_once = min(self.processes, len(trainings))
+        note(f"{self.folder.parent.name}: {len(trainings)} trainings, {at_once} at once; {logs} tells how far they are")
+        with concurrent.futures.ProcessPoolExecutor(
+            at_once, multiprocessing.get_context("spawn"), _tell_in_file, (logs,)
+        ) as pool:
+            waiting = [pool.submit(_alone, training) for training in trainings]
+            try:
+                for i, done in enumerate(concurrent.futures.as_completed(waiting), 1):
+                    done.result()
+                    note(
+                        f"{self.folder.parent.name}: {i} of {len(trainings)} trained, {time.monotonic() - began:.0f} s"
+                    )
+            except BaseException:
+                pool.shutdown(cancel_futures=True)
+                raise
+
     def measured_on(self, models: Sequence[str], of: str) -> None:
         """Forget all lines if models of that name were others when they were measured: of other fingerprints."""
         line = {"what": "models", "of": of, "fingerprints": list(models), "seconds": 0.0}
@@ -187,6 +223,16 @@ class Pieces:
     def _replace(self) -> None:
         with atomic_write(self._path) as file:
             file.write("".join(json.dumps(line) + "\n" for line in self.lines).encode())
+
+
+def _alone(training: Callable[[], object]) -> None:
+    # What it returns stays in its process: models cannot be sent to another.
+    training()
+
+
+def _tell_in_file(folder: pathlib.Path) -> None:
+    """Let this process write what it tells on stderr into a file; bars of several would be drawn over each other."""
+    sys.stderr = (folder / f"{os.getpid()}.log").open("a", buffering=1, encoding="utf-8")
 
 
 def _grown(before: Line, now: Line, grows: Sequence[str]) -> bool:
@@ -220,6 +266,12 @@ class Options:
     """Stop between two pieces after so many minutes; the same command goes on."""
     anew: bool = False
     """Measure again what is measured, too; trainings that are there are kept."""
+    processes: int = 1
+    """Trainings at once, each in a process of its own, on a GPU."""
+
+    def __post_init__(self) -> None:
+        if self.processes < 1:
+            raise ValueError(f"`processes` is {self.processes}; give at least 1")
 
     def deadline(self) -> float | None:
         """When a run that begins now is to stop, on the clock of `time.monotonic`."""
@@ -238,8 +290,17 @@ def run(experiment: Experiment, options: Options, *, until: float | None = None)
         "settings": as_json(settings),
     }
     until = options.deadline() if until is None else until
+    if options.processes > 1:
+        # JAX takes three quarters of a GPU's memory for the first process that asks, unless it is told otherwise.
+        os.environ.setdefault("XLA_PYTHON_CLIENT_MEM_FRACTION", f"{0.9 / (options.processes + 1):.3f}")
     pieces = Pieces(
-        folder, options.models / options.preset, options.preset, config, until=until, grows=experiment.grows
+        folder,
+        options.models / options.preset,
+        options.preset,
+        config,
+        until=until,
+        grows=experiment.grows,
+        processes=options.processes,
     )
     result_file = folder / "result.json"
     if options.anew:

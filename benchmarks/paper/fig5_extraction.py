@@ -13,6 +13,7 @@ Hardware and time: `small` 25 minutes on two cores after the trainings of Figure
 """
 
 import dataclasses
+import functools
 import itertools
 
 import numpy as np
@@ -65,6 +66,7 @@ def measure(settings: Settings, pieces: Pieces) -> None:
     training.train(pieces, data)
     probes = zest.image_probes(data.inputs, settings.n_references, settings.n_samples)
     copies: list[tuple[Answers, int]] = [(answers, seed) for answers in settings.answers for seed in settings.victims]
+    pieces.train_ahead([functools.partial(copy_of, training, pieces, data, answers, seed) for answers, seed in copies])
     for answers, seed in copies:
         pieces.do(
             lambda answers=answers, seed=seed: copy_of(training, pieces, data, answers, seed),

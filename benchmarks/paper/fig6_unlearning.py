@@ -13,7 +13,8 @@ Choices: the paper does not tell which updates it takes back. Those of all batch
 points are spread: 16 among 1,500 are in half of the batches of 64, and an accuracy of 55% falls to 15%, three times as far from
 the original as unrelated models. 128 points are one batch of the paper's. Here they fill batches of their own in every epoch
 (`record_together`), whose updates of the whole training are subtracted. What is left is measured, and what some epochs on the
-other data make of it, which Graves et al. allow for ("repaired").
+other data make of it, which Graves et al. allow for ("repaired"); beside it what the same epochs make of the original ("tuned"),
+since these alone move a model.
 `small` trains 40 epochs without augmentation, since only a model that knows its data by heart, as the paper's do, has something
 to forget: nearly always right on them, where the models of Figure 2 are right on 71%. It was chosen after pilots
 (benchmarks/NOTES.md).
@@ -22,6 +23,7 @@ Hardware and time: `small` 10 minutes on two cores; `paper` a GPU.
 """
 
 import dataclasses
+import functools
 import pathlib
 
 import numpy as np
@@ -47,9 +49,10 @@ CURVES = {
     "unrelated": ("unrelated: trained anew with them", UNRELATED, "o"),
     "amnesiac": ("amnesiac: updates subtracted", RELATED, "^"),
     "repaired": ("amnesiac, then repaired", "#009E73", "D"),
+    "tuned": ("original, trained on like the repair", "#999999", "v"),
 }
 # Made from the original of a seed.
-OWN = ("amnesiac", "repaired")
+OWN = ("amnesiac", "repaired", "tuned")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -88,20 +91,24 @@ def measure(settings: Settings, pieces: Pieces) -> None:
     training = settings.training
     data, test = training.read(), training.read("test")
     rows = forgotten(settings, data)
+    for make in (trained, trained_anew):
+        pieces.train_ahead(
+            [functools.partial(make, settings, pieces, data, test, rows[seed], seed) for seed in training.seeds]
+        )
     for seed in training.seeds:
-        pieces.check_time()
-        original = trained(settings, pieces, data, test, rows[seed], seed)
-        pieces.check_time()
-        anew = trained_anew(settings, pieces, data, test, rows[seed], seed, original)
-        pieces.measured_on([original.fingerprint, anew.fingerprint], of=f"seed {seed}")
-    for seed in training.seeds:
-        for epoch in settings.epochs:
-            pieces.do(
-                lambda seed=seed, epoch=epoch: forgetful(settings, pieces, data, test, rows[seed], seed, epoch),
-                what="amnesiac",
-                seed=seed,
-                epoch=epoch,
-            )
+        made = [make(settings, pieces, data, test, rows[seed], seed).fingerprint for make in (trained, trained_anew)]
+        pieces.measured_on(made, of=f"seed {seed}")
+    models = [(seed, epoch) for seed in training.seeds for epoch in settings.epochs]
+    pieces.train_ahead(
+        [functools.partial(forgetful, settings, pieces, data, test, rows[seed], seed, epoch) for seed, epoch in models]
+    )
+    for seed, epoch in models:
+        pieces.do(
+            lambda seed=seed, epoch=epoch: forgetful(settings, pieces, data, test, rows[seed], seed, epoch),
+            what="amnesiac",
+            seed=seed,
+            epoch=epoch,
+        )
     for seed in training.seeds:
         pieces.do(lambda seed=seed: compared(settings, pieces, data, rows[seed], seed), what="distances", around=seed)
 
@@ -125,6 +132,7 @@ def folder(settings: Settings, pieces: Pieces, kind: str, seed: int, epoch: int 
 
 def trained(settings: Settings, pieces: Pieces, data: Dataset, test: Dataset, rows: list[int], seed: int) -> Checkpoint:
     training = settings.training
+    pieces.check_time()
     return train(
         ModelConfig(name=training.model, num_classes=data.num_classes, options=dict(training.options)),
         data,
@@ -140,10 +148,11 @@ def trained(settings: Settings, pieces: Pieces, data: Dataset, test: Dataset, ro
 
 
 def trained_anew(
-    settings: Settings, pieces: Pieces, data: Dataset, test: Dataset, rows: list[int], seed: int, original: Checkpoint
+    settings: Settings, pieces: Pieces, data: Dataset, test: Dataset, rows: list[int], seed: int
 ) -> Checkpoint:
+    pieces.check_time()
     return unlearn_exact(
-        original,
+        load_checkpoint(folder(settings, pieces, "original", seed, settings.training.epochs)),
         data,
         rows,
         settings.training.recipe,
@@ -158,25 +167,29 @@ def trained_anew(
 def forgetful(
     settings: Settings, pieces: Pieces, data: Dataset, test: Dataset, rows: list[int], seed: int, epoch: int
 ) -> Line:
-    """Subtract the updates of an original up to an epoch, and repair what is left."""
+    """Subtract the updates of an original up to an epoch, and repair what is left; train the original on alike."""
     original = folder(settings, pieces, "original", seed, epoch)
     amnesiac = unlearn_amnesiac(
         original, rows=rows, folder=folder(settings, pieces, "amnesiac", seed, epoch), test=test
     )
-    repaired = fine_tune(
-        amnesiac,
-        without_rows(data, rows),
-        settings.repairing,
-        seed=2000 + seed,
-        folder=folder(settings, pieces, "repaired", seed, epoch),
-        test=test,
-    ).checkpoint
+    repaired, tuned = (
+        fine_tune(
+            model,
+            without_rows(data, rows),
+            settings.repairing,
+            seed=2000 + seed,
+            folder=folder(settings, pieces, kind, seed, epoch),
+            test=test,
+        ).checkpoint
+        for kind, model in (("repaired", amnesiac), ("tuned", load_checkpoint(original)))
+    )
     exact = load_checkpoint(folder(settings, pieces, "exact", seed, epoch))
     models = {
         "original": load_checkpoint(original),
         "exact": exact,
         "amnesiac": amnesiac,
         "repaired": repaired,
+        "tuned": tuned,
     }
     known = data.take(np.array(rows))
     return {
@@ -269,11 +282,13 @@ def judge(settings: Settings, lines: list[Line]) -> dict[str, Verdict]:
         )
         for kind, name in (("amnesiac", "amnesiac"), ("repaired", "amnesiac, repaired,")):
             values = relative[kind]
+            tuned = f"{relative['tuned'].mean():.3f} (+-{relative['tuned'].std():.3f})"
+            beside = f"; the original after the same epochs {tuned}" if kind == "repaired" else ""
             found[f"{name} is near ({metric})"] = Verdict(
                 holds=bool(values.max() < exact.min()),
                 text=f"relative distance {values.mean():.3f} (+-{values.std():.3f}) at the last epoch, nearest exact "
                 f"{exact.min():.3f}; accuracy {of['accuracy'][kind]:.1%} (original {of['accuracy']['original']:.1%}), on the "
-                f"forgotten {of['on the forgotten'][kind]:.0%}",
+                f"forgotten {of['on the forgotten'][kind]:.0%}" + beside,
                 numbers={"relative": values.tolist(), "nearest exact": float(exact.min())},
             )
     return found

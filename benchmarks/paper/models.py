@@ -1,6 +1,7 @@
 """The models that several figures compare, and their signatures: trained and signed once, whichever figure comes first."""
 
 import dataclasses
+import functools
 import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
@@ -10,7 +11,7 @@ from benchmarks.paper.experiment import Line, Pieces, Preset
 from zest_jax.data import Dataset, known_dataset, load_dataset
 from zest_jax.models import ModelConfig
 from zest_jax.reuse import extract
-from zest_jax.training import Recipe, load_checkpoint, recipe, train
+from zest_jax.training import Checkpoint, Recipe, load_checkpoint, recipe, train
 from zest_jax.training.checkpoints import epoch_folder
 
 Answers = Literal["labels", "probabilities"]
@@ -82,17 +83,9 @@ class Training:
 
         What was measured on other models is forgotten.
         """
-        config = ModelConfig(name=self.model, num_classes=data.num_classes, options=dict(self.options))
         test = self.read("test")
-        made = []
-        for seed in self.seeds:
-            pieces.check_time()
-            folder = self.folder(pieces, seed)
-            made.append(
-                train(
-                    config, data, self.recipe, seed=seed, folder=folder, test=test, save_every=1, progress=True
-                ).checkpoint
-            )
+        pieces.train_ahead([functools.partial(trained, self, pieces, data, test, seed) for seed in self.seeds])
+        made = [trained(self, pieces, data, test, seed) for seed in self.seeds]
         pieces.measured_on([checkpoint.fingerprint for checkpoint in made], of=self.name)
         pieces.do(
             lambda: {"accuracy": [float((c.outputs(test.inputs).argmax(1) == test.labels).mean()) for c in made]},
@@ -106,6 +99,16 @@ class Training:
         """Signatures by (seed, epoch)."""
         found = signatures(pieces, probes, [self.checkpoint(pieces, *model) for model in models])
         return dict(zip(models, found, strict=True))
+
+
+def trained(training: Training, pieces: Pieces, data: Dataset, test: Dataset, seed: int) -> Checkpoint:
+    """The last model of a seed, which is trained unless it is there."""
+    pieces.check_time()
+    config = ModelConfig(name=training.model, num_classes=data.num_classes, options=dict(training.options))
+    folder = training.folder(pieces, seed)
+    return train(
+        config, data, training.recipe, seed=seed, folder=folder, test=test, save_every=1, progress=True
+    ).checkpoint
 
 
 def base(preset: Preset) -> Training:

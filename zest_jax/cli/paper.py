@@ -38,11 +38,16 @@ class Paper(Common):
     anew: bool = False
     """Measure again what is measured, too; trained models are kept."""
 
+    processes: Annotated[int, arg(metavar="N")] = 1
+    """Trainings at once, each in a process of its own, where one leaves a GPU idle."""
+
     def run(self) -> None:
         if not Path("benchmarks/paper/experiment.py").is_file():
             raise UsageError(
                 "zest paper runs in a clone of the repository, where benchmarks/paper is; change to its folder, or clone it"
             )
+        if self.processes < 1:
+            raise UsageError(f"--processes is {self.processes}; give at least 1")
         with importable_from(str(Path.cwd())):
             from benchmarks.paper.every import run_all
             from benchmarks.paper.experiment import Options
@@ -54,6 +59,7 @@ class Paper(Common):
                 results=self.results or RESULTS,
                 minutes=self.minutes,
                 anew=self.anew,
+                processes=self.processes,
             )
             names = () if "all" in self.names else self.names
             try:
