@@ -92,7 +92,7 @@ def convolve_several(
         x,
         wide.reshape(*wide.shape[:3], count * outputs),
         (strides[0], stride * count),
-        (tuple(padding[0]), (before, after)),
+        (padding[0], (before, after)),
         feature_group_count=1,
         **settings,
     )
