@@ -6,7 +6,8 @@ Not in the paper, which asks 128,000 questions. QuRD (AAAI 2025) reports that pe
 Pairs: every kind of reuse of each victim; unrelated are models of other seeds, other architectures, the other half of the data,
 other classes. Where a method cannot compare a pair, as labels of other classes, the pair counts as one that it does not detect.
 Zest asks about the victim's training images, its peers about test images; where a method has fewer questions than the budget
-allows (test images; adversarial inputs beyond `most`), its score is that of all it has, and verdicts say how many were asked.
+allows (test images; 10,000 mixed ones of SAC-m; adversarial inputs beyond `most`), its score is that of all it has, and verdicts
+say how many were asked.
 Zest is judged by the split that it chooses by itself; which one is best in hindsight is told beside. A repeated mask counts as a
 question here, which `zest_jax.baselines.Zest` would ask once. Every method has one draw of questions, so that the intervals tell
 how models differ and not how questions do.
@@ -27,7 +28,7 @@ from matplotlib.figure import Figure
 
 from benchmarks.paper.detection import area, interval, rate
 from benchmarks.paper.experiment import Experiment, Line, Preset, Verdict, main
-from benchmarks.paper.race_scores import Settings, measure
+from benchmarks.paper.race_scores import MOST_MIXED, Settings, measure
 from benchmarks.paper.race_zoo import Case, RaceZoo
 from benchmarks.paper.table1_modelreuse import tasks
 from zest_jax.baselines import WeightCosine
@@ -51,8 +52,8 @@ def table(settings: Settings, lines: list[Line]) -> dict[str, dict[int, np.ndarr
     """Scores [cases] by method and budget; minus infinity where a method cannot compare."""
     cases = settings.zoo.cases()
     found: dict[str, dict[int, np.ndarray]] = {}
-    for name in dict.fromkeys(method.name for method in settings.methods):
-        there = [line for line in lines if line["what"] == name]
+    for name, version in {method.name: method.version for method in settings.methods}.items():
+        there = [line for line in lines if line["what"] == name and line.get("version", 1) == version]
         for budget in settings.budgets:
             scores = np.full(len(cases), -np.inf)
             for victim in dict.fromkeys(case.victim for case in cases):
@@ -324,6 +325,7 @@ EXPERIMENT = Experiment(
         f"`{settings.zoo.task.data}` at most, {settings.zoo.task.scratch.epochs} epochs",
         "questions": "one draw; Zest about training images of the victim, peers about test images",
         "Zest": f"{settings.n_references} x {settings.n_samples} at most, repeated masks counted",
+        "SAC-m": f"{MOST_MIXED:,} mixed images at most, or as many as there are test images",
         "IPGuard, ModelDiff": f"{settings.most:,} questions at most; {settings.steps} steps of IPGuard; the victim's gradients",
     },
     measure=measure,

@@ -1,8 +1,9 @@
 """What the race measures: scores of pairs of models by Zest, for every split of its questions, and by its peers."""
 
 import dataclasses
+import pathlib
 import warnings
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -13,9 +14,16 @@ from benchmarks.paper.remembering import Remembering
 from benchmarks.paper.reuse_zoo import build
 from zest_jax.atomic import atomic_write
 from zest_jax.baselines import AKH, FBI, IPGuard, Method, ModelDiff, PredictionAgreement, SACm, SACw, WeightCosine, Zest
+from zest_jax.baselines.answers import FixedQuestions
+from zest_jax.baselines.protocol import Prepared
+from zest_jax.blackbox.protocol import BlackBox
 from zest_jax.data import Dataset
+from zest_jax.models.convolutions import narrow_convolutions
 from zest_jax.solving import SolveSettings, design, fit
+from zest_jax.training import load_checkpoint
 
+# Questions of SAC-m at most: images can be mixed without end, but it compares every question with every other.
+MOST_MIXED = 10_000
 BUDGETS = (16, 32, 64, 100, 256, 1_000, 10_000, 128_000)
 
 
@@ -99,6 +107,20 @@ def masks(settings: Settings, pieces: Pieces, probes: zest.ProbeSet) -> None:
         )
 
 
+class Boxes(NamedTuple):
+    """A model as it is, for its gradients and weights, and one that is faster to ask, whose answers differ by rounding."""
+
+    plain: BlackBox
+    asked: BlackBox
+
+
+def boxes_of(folder: pathlib.Path, model: str) -> Boxes:
+    checkpoint = load_checkpoint(folder / model)
+    plain = zest.from_checkpoint(checkpoint, label=model)
+    narrow_convolutions(checkpoint.model)
+    return Boxes(plain, zest.from_checkpoint(checkpoint, label=model))
+
+
 class Asked(NamedTuple):
     """Answers to all probes [N, L, classes], and the classes' names."""
 
@@ -109,7 +131,7 @@ class Asked(NamedTuple):
 def answered(settings: Settings, pieces: Pieces, probes: zest.ProbeSet, model: str) -> Asked:
     """Ask a model what the splits need, or read its answers from a file where the same weights were asked before."""
     folder = settings.zoo.folder(pieces)
-    box = zest.from_checkpoint(folder / model, label=model)
+    box = boxes_of(folder, model).asked
     parts = settings.blocks()
     name = "-".join(f"{stop}x{samples}" for _, stop, samples in parts)
     path = folder / "answers" / probes.hash[:16] / name / f"{box.settings['file_sha256']}.npy"
@@ -164,29 +186,37 @@ def peers(settings: Settings, pieces: Pieces, test: Dataset) -> None:
     """The other methods, victim by victim; what a model was asked before it is not asked again."""
     zoo = settings.zoo
     folder = zoo.folder(pieces)
-    boxes: dict[str, Any] = {}
-    remembering: dict[str, Remembering] = {}
+    boxes: dict[str, Boxes] = {}
 
-    def box(model: str) -> Any:
+    def box(model: str, *, plain: bool = False) -> BlackBox:
         if model not in boxes:
-            boxes[model] = zest.from_checkpoint(folder / model, label=model)
-            remembering[model] = Remembering(boxes[model])
-        return boxes[model]
+            found = boxes_of(folder, model)
+            boxes[model] = found._replace(asked=Remembering(found.asked))
+        return boxes[model].plain if plain else boxes[model].asked
+
+    # IPGuard's points do not depend on each other, and each costs all its steps: those of a smaller budget are the first.
+    points: dict[str, FixedQuestions] = {}
+
+    def prepared(method: Method, budget: int, victim: str) -> Prepared:
+        if isinstance(method, IPGuard):
+            if victim not in points:
+                found = method.prepare(box(victim, plain=True), test, settings.most)
+                assert isinstance(found, FixedQuestions)
+                points[victim] = found
+            return points[victim].first(budget)
+        plain = "gradients" in method.access or "weights" in method.access
+        return method.prepare(box(victim, plain=plain), test, budget)
 
     def scored(method: Method, budget: int, victim: str) -> Line:
-        bare = "gradients" in method.access or "weights" in method.access
         with warnings.catch_warnings():
             # That there are fewer inputs than the budget allows is told by `questions`.
             warnings.simplefilter("ignore", UserWarning)
-            box(victim)
-            ready = method.prepare(boxes[victim] if bare else remembering[victim], test, budget)
+            ready = prepared(method, budget, victim)
         found: list[float | None] = []
         for case in zoo.cases():
             if case.victim == victim:
-                box(case.suspect)
-                weights = "weights" in method.access
                 try:
-                    found.append(ready.score(boxes[case.suspect] if weights else remembering[case.suspect]))
+                    found.append(ready.score(box(case.suspect, plain="weights" in method.access)))
                 except ValueError:
                     # Of other classes, or of another architecture where weights are compared: nothing can be said.
                     if not case.kind.startswith(("transfer", "other classes", "other architecture")):
@@ -195,13 +225,19 @@ def peers(settings: Settings, pieces: Pieces, test: Dataset) -> None:
         return {"scores": found, "questions": ready.n_queries}
 
     for method in settings.methods:
-        most = settings.most if isinstance(method, IPGuard | ModelDiff) else len(test)
+        most = len(test)
+        if isinstance(method, IPGuard | ModelDiff):
+            most = settings.most
+        elif isinstance(method, SACm):
+            most = max(len(test), MOST_MIXED)
         for victim in dict.fromkeys(case.victim for case in zoo.cases()):
-            for budget in sorted({min(budget, most) for budget in settings.budgets}):
+            # The largest first: it fills whole batches, and many questions of the others are known then.
+            for budget in sorted({min(budget, most) for budget in settings.budgets}, reverse=True):
                 if "weights" not in method.access or budget == most:
                     pieces.do(
                         lambda method=method, budget=budget, victim=victim: scored(method, budget, victim),
                         what=method.name,
                         victim=victim,
                         budget=budget,
+                        **({"version": method.version} if method.version > 1 else {}),
                     )

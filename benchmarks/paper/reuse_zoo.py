@@ -1,6 +1,7 @@
 """The zoo of the ModelReuse benchmark (Li et al. 2021): sources, transfers, and what is made of those."""
 
 import dataclasses
+import functools
 import hashlib
 import json
 import pathlib
@@ -56,8 +57,7 @@ class Task:
         if self.data == "digits":
             whole = digits(split)
         else:
-            known = known_dataset(self.data)
-            whole = load_dataset(self.data, split=known.train if split == "train" else known.test)
+            whole = _known(self.data, split)
         whole = of_classes(whole, self.classes, relabel=True)
         wanted = min(getattr(self, split), len(whole))
         found = fraction(whole, wanted / len(whole), seed=0)
@@ -80,6 +80,13 @@ class Task:
                     class_names=np.array(self.classes),
                 )
         return path
+
+
+@functools.lru_cache(maxsize=2)
+def _known(name: str, split: Literal["train", "test"]) -> Dataset:
+    """A data set that several tasks take their images from, decoded once."""
+    known = known_dataset(name)
+    return load_dataset(name, split=known.train if split == "train" else known.test)
 
 
 def digits(split: Literal["train", "test"]) -> Dataset:

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 from scipy.special import softmax
 
-from tests.baselines.making import indexed, one_hot, table
-from zest_jax.baselines.answers import Answers, ask, comparable_scores
+from tests.baselines.making import indexed, model, noise, one_hot, table
+from zest_jax.baselines import AKH, FBI, IPGuard, PredictionAgreement, SACw
+from zest_jax.baselines.answers import Answers, FixedQuestions, ask, comparable_scores
 from zest_jax.blackbox import batches, from_callable
 from zest_jax.errors import ModelOutputError
 
@@ -56,3 +57,19 @@ def test_only_logits_become_probabilities():
     np.testing.assert_array_equal(b, likely)
     same, _ = comparable_scores(Answers("a", logits, None, "logits"), Answers("c", logits, None, "logits"), "as-is")
     np.testing.assert_array_equal(same, logits)
+
+
+@pytest.mark.parametrize(
+    "method", [PredictionAgreement(), AKH(), FBI(), SACw(), IPGuard(steps=5)], ids=lambda m: m.name
+)
+def test_the_first_questions_are_those_of_a_smaller_budget(method):
+    victim, suspect, inputs = model(0), model(1), noise()
+    whole = method.prepare(victim, inputs, 24)
+    assert isinstance(whole, FixedQuestions)
+    fewer = method.prepare(victim, inputs, 9)
+    first = whole.first(9)
+    assert first.n_queries == fewer.n_queries == len(first.questions) == len(first.answers.scores) == 9
+    np.testing.assert_allclose(first.questions.inputs, fewer.questions.inputs, atol=1e-6)
+    np.testing.assert_allclose(first.answers.scores, fewer.answers.scores, atol=1e-4)
+    assert first.score(suspect) == pytest.approx(fewer.score(suspect), abs=1e-6)
+    assert whole.first(1000).n_queries == whole.n_queries

@@ -63,13 +63,31 @@ def test_a_suspect_is_asked_nothing():
     assert COMPARE.prepare(model(0), noise(), 0).n_queries == 0
 
 
+def test_a_new_head_is_left_out():
+    """By hand: the first kernel alone, (1, 2) and (2, 1): 4 / 5; the head has three columns in one and one in the other."""
+    a, b = (
+        from_jax(lambda w, x: x.reshape(len(x), -1)[:, :1] @ w["first"] @ w["second"], w)
+        for w in (
+            {"first": np.array([[1.0, 2.0]], np.float32), "second": np.ones((2, 1), np.float32)},
+            {"first": np.array([[2.0, 1.0]], np.float32), "second": np.ones((2, 1), np.float32) * 5},
+        )
+    )
+    whole = (1 * 2 + 2 * 1 + 5 + 5) / np.sqrt((1 + 4 + 2) * (4 + 1 + 50))
+    assert COMPARE.fingerprint(a, b, noise(), 0) == pytest.approx(whole)
+    moved = from_jax(
+        lambda w, x: x.reshape(len(x), -1)[:, :1] @ w["first"] @ w["second"],
+        {"first": np.array([[2.0, 1.0]], np.float32), "second": np.ones((2,), np.float32)},
+    )
+    assert COMPARE.fingerprint(a, moved, noise(), 0) == pytest.approx(4 / 5)
+
+
 def test_other_architectures_are_refused_by_what_differs():
     with pytest.raises(
-        ValueError, match="network 0 and network 1 have different architectures .*second: 16x3 and 16x7"
+        ValueError, match=r"network 0 and network 1 have different architectures .*first: 192x16 and 192x40"
     ):
-        COMPARE.fingerprint(model(0), model(1, classes=7), noise(), 0)
+        COMPARE.fingerprint(model(0), model(1, hidden=40), noise(), 0)
     with pytest.raises(
-        ValueError, match=r"resnet20 and m5 have different architectures .* in all\)\), so that no weight"
+        ValueError, match=r"resnet20 and m5 have different architectures .* in all\)\), so that most weights"
     ):
         COMPARE.fingerprint(untrained(), start_checkpoint(M5, sounds(), seed=0), noise(), 0)
 

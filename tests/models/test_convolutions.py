@@ -8,7 +8,7 @@ from flax import nnx
 from jax import lax
 
 from zest_jax.models import create
-from zest_jax.models.convolutions import convolve, plain_convolutions
+from zest_jax.models.convolutions import convolve, convolve_several, narrow_convolutions, plain_convolutions
 
 NUMBERS = {1: ("NWC", "WIO", "NWC"), 2: ("NHWC", "HWIO", "NHWC")}
 
@@ -107,6 +107,57 @@ def test_models_use_it_and_can_do_without():
     plain_convolutions(model)
     np.testing.assert_allclose(model(x), ours, atol=1e-4)
     assert all(part.conv_general_dilated is lax.conv_general_dilated for part in depthwise)
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+@pytest.mark.parametrize(
+    ("space", "size", "padding", "channels", "outputs"),
+    [
+        ((8, 8), (3, 3), ((1, 1), (1, 1)), 3, 4),
+        ((7, 16), (3, 3), ((1, 1), (1, 1)), 8, 8),
+        ((5, 9), (2, 4), ((0, 1), (0, 3)), 1, 16),
+        ((6, 11), (3, 2), ((0, 0), (2, 4)), 2, 2),
+        ((4, 6), (3, 7), ((1, 1), (3, 3)), 2, 3),
+    ],
+)
+def test_several_pixels_at_once_are_the_convolution(stride, space, size, padding, channels, outputs):
+    x, _ = case(space, (1, 1), channels)
+    kernel = np.random.default_rng(2).normal(size=(*size, channels, outputs)).astype(np.float32)
+    settings = {"dimension_numbers": NUMBERS[2]}
+    strides = (1, stride)
+    exact = lax.conv_general_dilated(x, kernel, strides, padding, precision="highest", **settings)
+    found = convolve_several(x, kernel, strides, padding, **settings)
+    np.testing.assert_allclose(found, exact, atol=1e-5)
+    padded = np.pad(np.asarray(x, np.float64), ((0, 0), *padding, (0, 0)))
+    last = padded[:, : size[0], stride * (found.shape[2] - 1) :][:, :, : size[1]]
+    by_hand = np.einsum("nijc,ijco->no", last, kernel.astype(np.float64))
+    np.testing.assert_allclose(found[:, 0, -1], by_hand, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("outputs", "pixels", "wide"), [(8, 16, 32), (8, 6, 16), (8, 7, 8), (16, 16, 32), (32, 16, 32), (3, 16, 24)]
+)
+def test_as_many_pixels_at_once_as_are_faster(outputs, pixels, wide):
+    x, kernel = jnp.zeros((1, 4, pixels, 3)), jnp.zeros((3, 3, 3, outputs))
+    settings = {"dimension_numbers": NUMBERS[2]}
+    text = str(jax.make_jaxpr(lambda *a: convolve_several(*a, (1, 1), ((1, 1), (1, 1)), **settings))(x, kernel))
+    (line,) = (line for line in text.splitlines() if "= conv_general_dilated" in line)
+    assert f",{wide}] = conv_general_dilated" in line
+
+
+@pytest.mark.parametrize("name", ["resnet8", "mobilenet_v2"])
+def test_models_that_are_only_asked_can_use_it(name):
+    model = create(name, 4, width=0.25)
+    x = np.random.default_rng(0).random((2, 32, 32, 3), np.float32)
+    ours = jax.jit(model)(x)
+    narrow_convolutions(model)
+    again = jax.jit(model)(x)
+    assert all(
+        part.conv_general_dilated is convolve_several
+        for _, part in nnx.iter_modules(model)
+        if isinstance(part, nnx.Conv)
+    )
+    np.testing.assert_allclose(again, ours, atol=1e-5)
 
 
 def test_under_vmap():

@@ -136,6 +136,12 @@ class FixedQuestions(Prepared):
     def score(self, suspect: Model) -> float:
         return self.compare(self.answers, ask(black_box(suspect, self.method), self.questions))
 
+    def first(self, count: int) -> "FixedQuestions":
+        """The first of the questions alone, all if there are fewer, with the answers that the victim gave."""
+        questions = self.questions.take(np.arange(min(count, self.n_queries)))
+        answers = self.answers._replace(scores=self.answers.scores[:count])
+        return dataclasses.replace(self, n_queries=len(questions), questions=questions, answers=answers)
+
 
 def asked(
     method: str, victim: BlackBox, questions: Dataset, compare: Callable[[Answers, Answers], float]

@@ -84,6 +84,7 @@ class Method(abc.ABC):
         access: what it needs of victim and suspect.
         minimum: the fewest questions with which it says anything.
         modalities: the kinds of inputs it works on.
+        version: raised when the same settings give other scores than before, so that kept scores are measured again.
 
     >>> from zest_jax import from_jax
     >>> from zest_jax.baselines import PredictionAgreement
@@ -100,6 +101,7 @@ class Method(abc.ABC):
     access: ClassVar[Access]
     minimum: ClassVar[int] = 1
     modalities: ClassVar[tuple[Modality, ...]] = ("image", "text", "audio")
+    version: ClassVar[int] = 1
 
     def prepare(self, victim: Model, inputs: Dataset, budget: int, *, seed: int = 0) -> Prepared:
         """Do all that depends on the victim alone.

@@ -21,18 +21,20 @@ _SHOWN = 5
 class WeightCosine(Method):
     """Cosine between the kernels of two models of one architecture, for those who can read both.
 
-    The score is <v, s> / (|v| |s|) in [-1, 1] for all kernels of victim and suspect in a row, that is all arrays with two axes
-    or more: HIGHER means more likely made from the victim. Biases, scales and running statistics are left out: they are
-    alike in most models. The comparison of weights that ModelDiff is measured against (Li et al., ISSTA 2021); it says nothing
-    about a copy of another architecture or one that was trained anew, and permuting the units of a layer hides a model
-    from it.
+    The score is <v, s> / (|v| |s|) in [-1, 1] for the kernels of victim and suspect in a row, that is all arrays with two axes
+    or more: HIGHER means more likely made from the victim. Kernels that have another shape in one of them, as the new head of a
+    model that was moved to other classes, are left out, as long as those that correspond hold at least half of the weights of
+    both. Biases, scales and running statistics are left out: they are alike in most models. The comparison of weights that
+    ModelDiff is measured against (Li et al., ISSTA 2021); it says nothing about a copy of another architecture or one that was
+    trained anew, and permuting the units of a layer hides a model from it.
 
     It takes checkpoints, or black boxes in JAX, which hold their weights (`from_checkpoint`, `from_flax`, `from_linen`, or
     `from_jax` with a state). A suspect is asked nothing: inputs are not looked at and any budget is enough.
 
     Raises:
         TypeError: a model shows no weights.
-        ValueError: the architectures differ; what differs is named.
+        ValueError: less than half of the weights of either correspond to one of the other: the architectures differ; what
+            differs is named.
 
     >>> from zest_jax import from_flax
     >>> first, second = (from_flax(nnx.Linear(3, 2, rngs=nnx.Rngs(seed))) for seed in (0, 1))
@@ -47,6 +49,7 @@ class WeightCosine(Method):
     name: ClassVar[str] = "weight cosine"
     access: ClassVar[Access] = Access("weights", "weights")
     minimum: ClassVar[int] = 0
+    version: ClassVar[int] = 2
 
     def prepare(self, victim: Model, inputs: Dataset, budget: int, *, seed: int = 0) -> Prepared:
         return _Kernels(n_queries=0, label=label_of(victim), kernels=kernels_of(victim))
@@ -67,13 +70,15 @@ class _Kernels(Prepared):
         names = sorted(self.kernels.keys() | others.keys())
         shapes = {name: (_shape(self.kernels, name), _shape(others, name)) for name in names}
         different = [f"{name}: {one} and {other}" for name, (one, other) in shapes.items() if one != other]
-        if different:
+        same = [name for name, (one, other) in shapes.items() if one == other]
+        shared = sum(self.kernels[name].size for name in same)
+        if 2 * shared < max(sum(kernel.size for kernel in of.values()) for of in (self.kernels, others)):
             more = f", ... ({len(different)} in all)" if len(different) > _SHOWN else ""
             raise ValueError(
                 f"{self.label} and {label_of(suspect)} have different architectures ({', '.join(different[:_SHOWN])}{more}), so "
-                "that no weight of one corresponds to one of the other; compare them by what they answer, with SAC-w or Zest"
+                "that most weights of one correspond to none of the other; compare them by what they answer, with SAC-w or Zest"
             )
-        flat = (np.concatenate([part[name].ravel() for name in names]) for part in (self.kernels, others))
+        flat = (np.concatenate([part[name].ravel() for name in same]) for part in (self.kernels, others))
         return float(cosine(*flat))
 
 

@@ -1,6 +1,7 @@
 """Black boxes from Flax modules, NNX and Linen."""
 
 import dataclasses
+import functools
 import warnings
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -73,8 +74,10 @@ def from_flax(
     # mode would then write traced values into them.
     as_pure = getattr(nnx, "as_pure", None) or nnx.pure  # its name before Flax 0.12.7
     state = as_pure(variables)
+    # A structure that holds arrays equals no other, and shall not outlive its model.
+    structure = _first_equal(graphdef) if is_hashable(graphdef) else hashable(graphdef)
     return JaxBlackBox(
-        _NnxApply(graphdef=hashable(graphdef), output=output, label=label),
+        _NnxApply(graphdef=structure, output=output, label=label),
         state,
         label=label,
         class_names=class_names,
@@ -166,11 +169,25 @@ def _in_training_mode(model: nnx.Module) -> str:
     return ", ".join(f"{n} {what}" for what, n in sorted(found.items()))
 
 
+@functools.lru_cache(maxsize=256)
+def _first_equal(graphdef: Any) -> Any:
+    """The first structure that was equal to this one: one and the same object is compared faster than two."""
+    return graphdef
+
+
 @dataclasses.dataclass(frozen=True)
 class _NnxApply:
     graphdef: Any
     output: Output
     label: str = dataclasses.field(compare=False)
+
+    def __hash__(self) -> int:
+        return self._hash
+
+    @functools.cached_property
+    def _hash(self) -> int:
+        # Every call of a compiled function asks for it, and walking through a whole model takes milliseconds.
+        return hash((self.graphdef, self.output))
 
     def __call__(self, state: Any, prepared: Any) -> jax.Array:
         model: Any = nnx.merge(unwrapped(self.graphdef), state)
