@@ -17,6 +17,7 @@ from zest_jax.baselines import AKH, FBI, IPGuard, Method, ModelDiff, PredictionA
 from zest_jax.baselines.answers import FixedQuestions
 from zest_jax.baselines.protocol import Prepared
 from zest_jax.blackbox.protocol import BlackBox
+from zest_jax.cli.console import note
 from zest_jax.data import Dataset
 from zest_jax.models.convolutions import narrow_convolutions
 from zest_jax.solving import SolveSettings, design, fit
@@ -211,7 +212,12 @@ def peers(settings: Settings, pieces: Pieces, test: Dataset) -> None:
         with warnings.catch_warnings():
             # That there are fewer inputs than the budget allows is told by `questions`.
             warnings.simplefilter("ignore", UserWarning)
-            ready = prepared(method, budget, victim)
+            try:
+                ready = prepared(method, budget, victim)
+            except ValueError as error:
+                # The victim answers all alike, which only untrained ones do: nothing can be said of anyone.
+                note(f"race: {error}")
+                return {"scores": [None for case in zoo.cases() if case.victim == victim], "questions": 0}
         found: list[float | None] = []
         for case in zoo.cases():
             if case.victim == victim:
