@@ -5,14 +5,17 @@ float64 on the host, into an operator that turns any model's outputs into weight
 `jnp.linalg.lstsq` under `vmap`, kept as the oracle. benchmarks/speed/solve.py compares both.
 """
 
+import contextlib
 import dataclasses
-from typing import Literal, NamedTuple
+import functools
+from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
 from scipy.linalg import lapack
+from threadpoolctl import ThreadpoolController
 
 from zest_jax.probes.probe_set import ProbeSet
 
@@ -25,6 +28,8 @@ _potrf, _pocon, _potrs = lapack.get_lapack_funcs(("potrf", "pocon", "potrs"), dt
 # A direction of the masks whose squared singular value is below this share of the largest counts as missing. Unweighted
 # Gram matrices are exact integers, so this only has to stand above float64 rounding.
 RANK_TOLERANCE = 1e-10
+# Multiplications of a reference's normal equations up to which one thread is enough.
+_SMALL = 2**30
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -175,19 +180,32 @@ def design(
     refs, n_rows, n_columns = rows.shape
     operator = np.zeros((refs, n_columns, n_rows), np.float32) if settings.solver == "factored" else None
     short = []
-    for i, k in enumerate(n_segments):
-        used = np.flatnonzero(count[i])
-        columns = np.r_[:k, n_columns - 1] if settings.intercept and k else np.r_[:k]
-        if len(columns) == 0:
-            continue
-        factors = _Factors(rows[i][np.ix_(used, columns)].astype(np.float64), weight[i, used], settings)
-        if factors.rank < len(columns) and settings.ridge == 0 and settings.underdetermined == "error":
-            short.append((first_reference + i, len(used), factors.rank, int(k)))
-        elif operator is not None:
-            operator[i][np.ix_(columns, used)] = factors.operator()
+    with _one_thread_for_small(n_rows * n_columns**2):
+        for i, k in enumerate(n_segments):
+            used = np.flatnonzero(count[i])
+            columns = np.r_[:k, n_columns - 1] if settings.intercept and k else np.r_[:k]
+            if len(columns) == 0:
+                continue
+            factors = _Factors(rows[i][np.ix_(used, columns)].astype(np.float64), weight[i, used], settings)
+            if factors.rank < len(columns) and settings.ridge == 0 and settings.underdetermined == "error":
+                short.append((first_reference + i, len(used), factors.rank, int(k)))
+            elif operator is not None:
+                operator[i][np.ix_(columns, used)] = factors.operator()
     if short:
         raise _underdetermined(short, settings)
     return Design(rows, weight, operator)
+
+
+@functools.cache
+def _libraries() -> ThreadpoolController:
+    return ThreadpoolController()
+
+
+def _one_thread_for_small(operations: int) -> contextlib.AbstractContextManager[Any]:
+    """Let products of small matrices stay on one thread: on many cores, waking the others takes longer than the product."""
+    if operations > _SMALL:
+        return contextlib.nullcontext()
+    return _libraries().limit(limits=1, user_api="blas")
 
 
 class _Factors:

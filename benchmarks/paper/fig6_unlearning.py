@@ -31,8 +31,9 @@ from matplotlib.figure import Figure
 from scipy.stats import sem, t
 
 import zest_jax as zest
+from benchmarks.paper import models as shared
 from benchmarks.paper.experiment import Experiment, Line, Pieces, Preset, Verdict, main
-from benchmarks.paper.models import Training, base, signatures
+from benchmarks.paper.models import Forgetful, Training, base, signatures, to_forget
 from benchmarks.paper.plots import RELATED, UNRELATED, band, over_epochs
 from zest_jax.data import Dataset, without_rows
 from zest_jax.data.augment import Augment
@@ -98,11 +99,11 @@ def measure(settings: Settings, pieces: Pieces) -> None:
     for seed in training.seeds:
         made = [make(settings, pieces, data, test, rows[seed], seed).fingerprint for make in (trained, trained_anew)]
         pieces.measured_on(made, of=f"seed {seed}")
-    models = [(seed, epoch) for seed in training.seeds for epoch in settings.epochs]
+    cases = [(seed, epoch) for seed in training.seeds for epoch in settings.epochs]
     pieces.train_ahead(
-        [functools.partial(forgetful, settings, pieces, data, test, rows[seed], seed, epoch) for seed, epoch in models]
+        [functools.partial(forgetful, settings, pieces, data, test, rows[seed], seed, epoch) for seed, epoch in cases]
     )
-    for seed, epoch in models:
+    for seed, epoch in cases:
         pieces.do(
             lambda seed=seed, epoch=epoch: forgetful(settings, pieces, data, test, rows[seed], seed, epoch),
             what="amnesiac",
@@ -115,8 +116,7 @@ def measure(settings: Settings, pieces: Pieces) -> None:
 
 def forgotten(settings: Settings, data: Dataset) -> dict[int, list[int]]:
     """Rows that the original of each seed is to forget; no row twice."""
-    order, n = np.random.default_rng(0).permutation(len(data)), settings.forgotten
-    return {seed: order[i * n : (i + 1) * n].tolist() for i, seed in enumerate(settings.training.seeds)}
+    return to_forget(data, settings.training.seeds, settings.forgotten)
 
 
 def folder(settings: Settings, pieces: Pieces, kind: str, seed: int, epoch: int | None = None) -> pathlib.Path:
@@ -132,6 +132,8 @@ def folder(settings: Settings, pieces: Pieces, kind: str, seed: int, epoch: int 
 
 def trained(settings: Settings, pieces: Pieces, data: Dataset, test: Dataset, rows: list[int], seed: int) -> Checkpoint:
     training = settings.training
+    if isinstance(training, Forgetful):
+        return shared.trained(training, pieces, data, test, seed)
     pieces.check_time()
     return train(
         ModelConfig(name=training.model, num_classes=data.num_classes, options=dict(training.options)),
@@ -184,7 +186,7 @@ def forgetful(
         for kind, model in (("repaired", amnesiac), ("tuned", load_checkpoint(original)))
     )
     exact = load_checkpoint(folder(settings, pieces, "exact", seed, epoch))
-    models = {
+    made = {
         "original": load_checkpoint(original),
         "exact": exact,
         "amnesiac": amnesiac,
@@ -193,10 +195,9 @@ def forgetful(
     }
     known = data.take(np.array(rows))
     return {
-        "accuracy": {kind: model.info.accuracy for kind, model in models.items()},
+        "accuracy": {kind: model.info.accuracy for kind, model in made.items()},
         "on the forgotten": {
-            kind: float((model.outputs(known.inputs).argmax(1) == known.labels).mean())
-            for kind, model in models.items()
+            kind: float((model.outputs(known.inputs).argmax(1) == known.labels).mean()) for kind, model in made.items()
         },
     }
 
@@ -308,9 +309,11 @@ def draw(settings: Settings, lines: list[Line]) -> dict[str, Figure]:
 
 
 def forgetting(preset: Preset) -> Training:
-    """The originals: as those of Figure 2, but that the small ones learn their data by heart."""
+    """The originals: those of Figure 2 in `paper`; the small ones learn their data by heart."""
+    if preset == "paper":
+        return base(preset)
     training = dataclasses.replace(base(preset), name="forgetting")
-    if preset != "small":
+    if preset == "smoke":
         return training
     return dataclasses.replace(
         training, recipe=dataclasses.replace(training.recipe.lasting(40), augment=Augment(), name="by-heart")

@@ -45,9 +45,9 @@ def train_seeds(
         progress: as for `train`.
         seeds: all different.
         folder: gets a run `seed-S` for each seed S.
-        together: "vmap" does a step of all models at once, which fills an accelerator; "sequential" trains one after the
-            other, which is faster on a CPU, where XLA turns convolutions with a kernel per model into slow grouped ones.
-            "auto" chooses by device. Under "vmap", what is not finished goes on from the last epoch of which every such
+        together: "vmap" does a step of all models at once; "sequential" trains one after the other, which was faster wherever
+            it was measured, CPUs and GPUs: convolutions with a kernel per model become slow grouped ones. "auto" is
+            "sequential" there. Under "vmap", what is not finished goes on from the last epoch of which every such
             run has a checkpoint, so that an interruption changes nothing.
 
     Returns:
@@ -68,7 +68,7 @@ def train_seeds(
         raise ValueError(f"`seeds` is {list(seeds)}; give at least one, each once")
     if together not in ("auto", "vmap", "sequential"):
         raise ValueError(f"`together` is {together!r}; choose auto, vmap, sequential")
-    vmapped = together == "vmap" or (together == "auto" and jax.default_backend() != "cpu")
+    vmapped = together == "vmap" or (together == "auto" and jax.default_backend() not in ("cpu", "gpu"))
     folders = [None if folder is None else Path(folder).expanduser().absolute() / f"seed-{seed}" for seed in seeds]
     at_most = _common_epoch([path for path in folders if path is not None], recipe.epochs) if vmapped else None
     runs: list[Run] = []
