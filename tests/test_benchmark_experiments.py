@@ -1,13 +1,15 @@
 """The shared runner of the paper's figures: pieces measured once, verdicts, the page."""
 
 import dataclasses
+import functools
 import json
+import os
 import shutil
 
 import pytest
 
 import zest_jax as zest
-from benchmarks.paper import every, models, reuse_zoo
+from benchmarks.paper import every, fig6_unlearning, models, reuse_zoo
 from benchmarks.paper.experiment import Experiment, Options, OutOfTimeError, Pieces, Verdict, run
 from benchmarks.paper.page import page, whole_time
 from benchmarks.record import ROOT
@@ -303,3 +305,40 @@ def test_signatures_are_those_of_the_weights(tmp_path, monkeypatch):
         found.append(again.signatures(pieces, probes, [(0, 1)])[0, 1])
         shutil.rmtree(again.folder(pieces, 0))
     assert zest.distance(*found) > 1e-6
+
+
+class TestTrainingsAtOnce:
+    def test_each_is_done_in_a_process_of_its_own(self, pieces, tmp_path, capsys):
+        folders = [tmp_path / name for name in ("a", "b", "c")]
+        pieces(processes=2).train_ahead([functools.partial(os.mkdir, folder) for folder in folders])
+        assert all(folder.is_dir() for folder in folders)
+        assert len(list((tmp_path / "models" / "logs").glob("*.log"))) in (1, 2)
+        assert "fig: 3 trainings, 2 at once" in capsys.readouterr().err
+
+    def test_one_process_does_nothing_ahead(self, pieces, tmp_path):
+        pieces().train_ahead([functools.partial(os.mkdir, tmp_path / name) for name in ("a", "b")])
+        assert not (tmp_path / "a").exists()
+
+    def test_what_went_wrong_is_told(self, pieces, tmp_path):
+        (tmp_path / "b").mkdir()
+        with pytest.raises(FileExistsError):
+            pieces(processes=2).train_ahead([functools.partial(os.mkdir, tmp_path / name) for name in ("a", "b")])
+
+    def test_none_begins_when_time_is_over(self, pieces, tmp_path):
+        with pytest.raises(OutOfTimeError):
+            pieces(processes=2, until=0.0).train_ahead([functools.partial(os.mkdir, tmp_path / n) for n in ("a", "b")])
+        assert not (tmp_path / "a").exists()
+
+    def test_there_is_at_least_one(self):
+        with pytest.raises(ValueError, match="`processes` is 0; give at least 1"):
+            Options(processes=0)
+
+
+@pytest.mark.parametrize("preset", ["smoke", "paper"])
+def test_unlearning_has_the_models_of_the_other_figures(preset):
+    settings = fig6_unlearning.EXPERIMENT.settings[preset]
+    assert settings.training == models.base(preset)
+    data = data_of("cifar10")
+    rows = fig6_unlearning.forgotten(settings, data)
+    assert {seed: settings.training.recorded(data, seed) for seed in settings.training.seeds} == rows
+    assert settings.forgotten == settings.training.forgets

@@ -7,8 +7,10 @@ import numpy as np
 import pytest
 import scipy.linalg
 import sklearn.linear_model
+from threadpoolctl import threadpool_info
 from worlds import make_probes
 
+from zest_jax import solving
 from zest_jax.solving import SolveSettings, design, fit, lime_kernel, solve
 
 PROBES = make_probes(n=6, samples=60)
@@ -109,6 +111,21 @@ def test_eight_devices_give_what_one_gives(solver):
     eight = solve(PROBES, NOISE, settings=settings, devices=jax.devices())
     np.testing.assert_allclose(eight.weights, one.weights, atol=1e-5)
     np.testing.assert_allclose(eight.r2, one.r2, atol=1e-5)
+
+
+def test_small_equations_are_made_on_one_thread(monkeypatch):
+    """On many cores each product would wake all of them, which takes longer than the product."""
+    seen, factorise, before = [], solving._potrf, threadpool_info()
+
+    def potrf(gram, **settings):
+        seen.extend(library["num_threads"] for library in threadpool_info() if library["user_api"] == "blas")
+        return factorise(gram, **settings)
+
+    monkeypatch.setattr(solving, "_potrf", potrf)
+    solve(PROBES, NOISE)
+    assert seen
+    assert set(seen) == {1}
+    assert threadpool_info() == before
 
 
 def test_minimum_norm_equals_the_pseudo_inverse():

@@ -53,11 +53,12 @@ class Training:
     def sizes(self) -> dict[str, str]:
         """What a reader must know of it, by what it is the size of."""
         options = "".join(f", {name} {value}" for name, value in self.options.items())
+        kind = "" if self.recipe.dtype == "float32" else f", {self.recipe.dtype}"
         rows = "all" if self.limit is None else f"the first {self.limit:,}"
         return {
             "models": self.model + options,
             "data": f"`{self.data}`, {rows} training data",
-            "epochs": f"{self.epochs} (recipe `{self.recipe.name}`, batches of {self.recipe.batch_size})",
+            "epochs": f"{self.epochs} (recipe `{self.recipe.name}`, batches of {self.recipe.batch_size}{kind})",
             "seeds": str(len(self.seeds)),
         }
 
@@ -119,6 +120,11 @@ class Forgetful(Training):
 
     forgets: int
 
+    def sizes(self) -> dict[str, str]:
+        return super().sizes() | {
+            "points that could be forgotten": f"{self.forgets} for each seed, in batches of their own"
+        }
+
     def recorded(self, data: Dataset, seed: int) -> list[int]:
         return to_forget(data, self.seeds, self.forgets)[seed]
 
@@ -129,13 +135,26 @@ def to_forget(data: Dataset, seeds: Sequence[int], count: int) -> dict[int, list
     return {seed: order[i * count : (i + 1) * count].tolist() for i, seed in enumerate(seeds)}
 
 
-def trained(training: Training, pieces: Pieces, data: Dataset, test: Dataset, seed: int) -> Checkpoint:
-    """The last model of a seed, which is trained unless it is there."""
+def trained(
+    training: Training,
+    pieces: Pieces,
+    data: Dataset,
+    test: Dataset,
+    seed: int,
+    *,
+    record: Sequence[int] | None = None,
+    save_every: int = 1,
+) -> Checkpoint:
+    """The last model of a seed, which is trained unless it is there.
+
+    Args:
+        record: rows whose updates are recorded, in batches of their own; None: what the training says.
+        save_every: epochs between those that are kept.
+    """
     pieces.check_time()
-    config = ModelConfig(name=training.model, num_classes=data.num_classes, options=dict(training.options))
-    recorded = training.recorded(data, seed)
+    recorded = training.recorded(data, seed) if record is None else record
     return train(
-        config,
+        ModelConfig(name=training.model, num_classes=data.num_classes, options=dict(training.options)),
         data,
         training.recipe,
         seed=seed,
@@ -143,7 +162,7 @@ def trained(training: Training, pieces: Pieces, data: Dataset, test: Dataset, se
         test=test,
         record=recorded,
         record_together=recorded is not None,
-        save_every=1,
+        save_every=save_every,
         progress=True,
     ).checkpoint
 
@@ -164,8 +183,14 @@ def base(preset: Preset) -> Training:
             recipe=narrow.lasting(80),
             seeds=(0, 1, 2),
         )
-    return Training(
-        limit=128, test_limit=64, model="resnet8", options={"width": 0.25}, recipe=narrow.lasting(8), seeds=(0, 1)
+    return Forgetful(
+        limit=128,
+        test_limit=64,
+        model="resnet8",
+        options={"width": 0.25},
+        recipe=narrow.lasting(8),
+        seeds=(0, 1),
+        forgets=4,
     )
 
 

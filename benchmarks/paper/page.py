@@ -32,10 +32,13 @@ deviation, over seeds and pairs where nothing else is said.
 zest paper fig2_related                   # one section, at preset small
 zest paper all --minutes 30               # what is missing of all; the same command goes on where time ran out
 zest paper all --preset paper             # the paper's sizes
+zest paper fig2_related --preset paper --processes 5
 ```
 
 What is measured is only judged and drawn again; `--anew` measures it again. Models are kept in `paper-models`, which the sections
-share; a changed setting measures a section anew.
+share; a changed setting measures a section anew. One training leaves most of a large GPU idle: with `--processes` several are
+done at once, each in a process of its own, which run beside each other under NVIDIA's MPS (`nvidia-cuda-mps-control -d`) and take
+turns without it.
 """
 
 

@@ -207,7 +207,7 @@ SECTIONS: tuple[tuple[str, str, str, Callable[[Result], str]], ...] = (
         "sign",
         "Signing",
         """The bare model answers as many inputs as there are distinct questions, and nothing else. The way of 2022 builds all
-perturbed inputs first, asks every repeat, and inverts per model.""",
+perturbed inputs first, asks every repeat, and inverts per model. The first round compiles the fits, which shows on a GPU.""",
         _sign,
     ),
     (
