@@ -307,26 +307,37 @@ def test_signatures_are_those_of_the_weights(tmp_path, monkeypatch):
     assert zest.distance(*found) > 1e-6
 
 
+def folders_made(folder):
+    """Trainings that only make the folder which they would leave."""
+    return {folder / name: functools.partial(os.mkdir, folder / name) for name in ("a", "b", "c")}
+
+
 class TestTrainingsAtOnce:
     def test_each_is_done_in_a_process_of_its_own(self, pieces, tmp_path, capsys):
-        folders = [tmp_path / name for name in ("a", "b", "c")]
-        pieces(processes=2).train_ahead([functools.partial(os.mkdir, folder) for folder in folders])
-        assert all(folder.is_dir() for folder in folders)
+        found = folders_made(tmp_path)
+        pieces(processes=2).train_ahead(found)
+        assert all(folder.is_dir() for folder in found)
         assert len(list((tmp_path / "models" / "logs").glob("*.log"))) in (1, 2)
         assert "fig: 3 trainings, 2 at once" in capsys.readouterr().err
 
     def test_one_process_does_nothing_ahead(self, pieces, tmp_path):
-        pieces().train_ahead([functools.partial(os.mkdir, tmp_path / name) for name in ("a", "b")])
+        pieces().train_ahead(folders_made(tmp_path))
         assert not (tmp_path / "a").exists()
 
-    def test_what_went_wrong_is_told(self, pieces, tmp_path):
+    def test_what_is_there_is_not_done_again(self, pieces, tmp_path, capsys):
         (tmp_path / "b").mkdir()
-        with pytest.raises(FileExistsError):
-            pieces(processes=2).train_ahead([functools.partial(os.mkdir, tmp_path / name) for name in ("a", "b")])
+        pieces(processes=3).train_ahead(folders_made(tmp_path))
+        assert "fig: 2 trainings, 2 at once" in capsys.readouterr().err
+        pieces(processes=3).train_ahead(folders_made(tmp_path))
+        assert capsys.readouterr().err == ""
+
+    def test_what_went_wrong_is_told(self, pieces, tmp_path):
+        with pytest.raises(FileNotFoundError, match="nowhere"):
+            pieces(processes=2).train_ahead(folders_made(tmp_path / "nowhere"))
 
     def test_none_begins_when_time_is_over(self, pieces, tmp_path):
         with pytest.raises(OutOfTimeError):
-            pieces(processes=2, until=0.0).train_ahead([functools.partial(os.mkdir, tmp_path / n) for n in ("a", "b")])
+            pieces(processes=2, until=0.0).train_ahead(folders_made(tmp_path))
         assert not (tmp_path / "a").exists()
 
     def test_there_is_at_least_one(self):

@@ -165,32 +165,31 @@ class Pieces:
             note(f"{self.folder.parent.name} {key}: {line['seconds']:.0f} s")
         return line
 
-    def train_ahead(self, trainings: Sequence[Callable[[], object]]) -> None:
+    def train_ahead(self, trainings: Mapping[pathlib.Path, Callable[[], object]]) -> None:
         """Do trainings in processes of their own, as many at once as the run may have; with one process nothing is done here.
 
         Each leaves its models in its folder, where the same call finds them afterwards; what they tell on stderr goes to a file
         beside them. A single small model leaves most of a GPU idle.
 
         Args:
-            trainings: functions that can be pickled.
+            trainings: functions that can be pickled, by the checkpoint that each leaves last; where it is there, nothing is done.
         """
-        if self.processes == 1 or len(trainings) < 2:
+        missing = [training for checkpoint, training in trainings.items() if not checkpoint.exists()]
+        if self.processes == 1 or len(missing) < 2:
             return
         self.check_time()
         began, logs = time.monotonic(), self.models / "logs"
         logs.mkdir(parents=True, exist_ok=True)
-        at_once = min(self.processes, len(trainings))
-        note(f"{self.folder.parent.name}: {len(trainings)} trainings, {at_once} at once; {logs} tells how far they are")
+        at_once = min(self.processes, len(missing))
+        note(f"{self.folder.parent.name}: {len(missing)} trainings, {at_once} at once; {logs} tells how far they are")
         with concurrent.futures.ProcessPoolExecutor(
             at_once, multiprocessing.get_context("spawn"), _tell_in_file, (logs,)
         ) as pool:
-            waiting = [pool.submit(_alone, training) for training in trainings]
+            waiting = [pool.submit(_alone, training) for training in missing]
             try:
                 for i, done in enumerate(concurrent.futures.as_completed(waiting), 1):
                     done.result()
-                    note(
-                        f"{self.folder.parent.name}: {i} of {len(trainings)} trained, {time.monotonic() - began:.0f} s"
-                    )
+                    note(f"{self.folder.parent.name}: {i} of {len(missing)} trained, {time.monotonic() - began:.0f} s")
             except BaseException:
                 pool.shutdown(cancel_futures=True)
                 raise

@@ -22,7 +22,7 @@ from benchmarks.paper.experiment import Experiment, Line, Pieces, Verdict, main
 from benchmarks.paper.models import Training, base
 from benchmarks.paper.plots import RELATED, band
 from zest_jax.fit_quality import PoorFitWarning
-from zest_jax.solving import SolveSettings, solve
+from zest_jax.solving import SolveSettings, design, fit
 
 COLOURS = {"half": "#CC79A7", "late": RELATED}
 
@@ -98,16 +98,15 @@ def masks_drawn(settings: Settings, pieces: Pieces, probes: zest.ProbeSet, seed:
         zest.query(zest.from_checkpoint(settings.training.checkpoint(pieces, seed, epoch)), probes, progress=True)
         for epoch in settings.pairs[pair]
     ]
-    rng = np.random.default_rng(seed)
+    rng, masks, how = np.random.default_rng(seed), probes.masks, SolveSettings(underdetermined="minimum-norm")
     found = {}
     for number in settings.masks:
         distances = []
         for _ in range(settings.draws):
             # The first mask keeps everything, and is one of every draw.
             rows = np.concatenate([[0], 1 + rng.choice(probes.n_samples - 1, number - 1, replace=False)])
-            few = dataclasses.replace(probes, packed_masks=probes.packed_masks[:, rows])
-            how = SolveSettings(underdetermined="minimum-norm")
-            a, b = (solve(few, outputs[:, rows], settings=how).weights.astype(np.float64) for outputs in answers)
+            ready = design(masks[:, rows], np.ones((len(masks), number), np.float32), probes.n_segments, how)
+            a, b = (fit(ready, outputs[:, rows], how).weights.astype(np.float64) for outputs in answers)
             distances.append(1 - np.vdot(a, b) / (np.linalg.norm(a) * np.linalg.norm(b)))
         found[number] = summary(distances)
     return {"by number": found}

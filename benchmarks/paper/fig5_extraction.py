@@ -66,7 +66,14 @@ def measure(settings: Settings, pieces: Pieces) -> None:
     training.train(pieces, data)
     probes = zest.image_probes(data.inputs, settings.n_references, settings.n_samples)
     copies: list[tuple[Answers, int]] = [(answers, seed) for answers in settings.answers for seed in settings.victims]
-    pieces.train_ahead([functools.partial(copy_of, training, pieces, data, answers, seed) for answers, seed in copies])
+    pieces.train_ahead(
+        {
+            epoch_folder(training.folder_of_copy(pieces, *copy), training.epochs): functools.partial(
+                copy_of, training, pieces, data, *copy
+            )
+            for copy in copies
+        }
+    )
     for answers, seed in copies:
         pieces.do(
             lambda answers=answers, seed=seed: copy_of(training, pieces, data, answers, seed),

@@ -91,16 +91,26 @@ def measure(settings: Settings, pieces: Pieces) -> None:
     training = settings.training
     data, test = training.read(), training.read("test")
     rows = forgotten(settings, data)
-    for make in (trained, trained_anew):
+    for kind, make in (("original", trained), ("exact", trained_anew)):
         pieces.train_ahead(
-            [functools.partial(make, settings, pieces, data, test, rows[seed], seed) for seed in training.seeds]
+            {
+                folder(settings, pieces, kind, seed, training.epochs): functools.partial(
+                    make, settings, pieces, data, test, rows[seed], seed
+                )
+                for seed in training.seeds
+            }
         )
     for seed in training.seeds:
         made = [make(settings, pieces, data, test, rows[seed], seed).fingerprint for make in (trained, trained_anew)]
         pieces.measured_on(made, of=f"seed {seed}")
     cases = [(seed, epoch) for seed in training.seeds for epoch in settings.epochs]
     pieces.train_ahead(
-        [functools.partial(forgetful, settings, pieces, data, test, rows[seed], seed, epoch) for seed, epoch in cases]
+        {
+            epoch_folder(folder(settings, pieces, OWN[-1], *case), settings.repair): functools.partial(
+                forgetful, settings, pieces, data, test, rows[case[0]], *case
+            )
+            for case in cases
+        }
     )
     for seed, epoch in cases:
         pieces.do(
@@ -317,7 +327,7 @@ EXPERIMENT = Experiment(
     settings={
         "smoke": Settings(training=forgetting("smoke"), forgotten=4, every=4, repair=1, n_samples=60),
         "small": Settings(training=forgetting("small"), forgotten=64, every=10, repair=4, n_samples=128),
-        "paper": Settings(training=forgetting("paper")),
+        "paper": Settings(training=forgetting("paper"), every=40),
     },
     sizes=lambda settings: (
         settings.training.sizes()

@@ -91,7 +91,12 @@ class Training:
         What was measured on other models is forgotten.
         """
         test = self.read("test")
-        pieces.train_ahead([functools.partial(trained, self, pieces, data, test, seed) for seed in self.seeds])
+        pieces.train_ahead(
+            {
+                self.checkpoint(pieces, seed, self.epochs): functools.partial(trained, self, pieces, data, test, seed)
+                for seed in self.seeds
+            }
+        )
         made = [trained(self, pieces, data, test, seed) for seed in self.seeds]
         pieces.measured_on([checkpoint.fingerprint for checkpoint in made], of=self.name)
         pieces.do(
