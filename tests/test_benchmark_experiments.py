@@ -3,8 +3,10 @@
 import dataclasses
 import functools
 import json
+import multiprocessing
 import os
 import shutil
+import time
 
 import pytest
 
@@ -307,8 +309,10 @@ def test_signatures_are_those_of_the_weights(tmp_path, monkeypatch):
     assert zest.distance(*found) > 1e-6
 
 
-def folders_made(folder):
+def folders_made(tmp_path):
     """Trainings that only make the folder which they would leave."""
+    folder = tmp_path / "models"
+    folder.mkdir(exist_ok=True)
     return {folder / name: functools.partial(os.mkdir, folder / name) for name in ("a", "b", "c")}
 
 
@@ -317,28 +321,51 @@ class TestTrainingsAtOnce:
         found = folders_made(tmp_path)
         pieces(processes=2).train_ahead(found)
         assert all(folder.is_dir() for folder in found)
-        assert len(list((tmp_path / "models" / "logs").glob("*.log"))) in (1, 2)
+        assert {log.name for log in (tmp_path / "models" / "logs").iterdir()} == {"a.log", "b.log", "c.log"}
         assert "fig: 3 trainings, 2 at once" in capsys.readouterr().err
 
     def test_one_process_does_nothing_ahead(self, pieces, tmp_path):
         pieces().train_ahead(folders_made(tmp_path))
-        assert not (tmp_path / "a").exists()
+        assert not (tmp_path / "models" / "a").exists()
 
     def test_what_is_there_is_not_done_again(self, pieces, tmp_path, capsys):
-        (tmp_path / "b").mkdir()
+        (tmp_path / "models" / "b").mkdir(parents=True)
         pieces(processes=3).train_ahead(folders_made(tmp_path))
         assert "fig: 2 trainings, 2 at once" in capsys.readouterr().err
         pieces(processes=3).train_ahead(folders_made(tmp_path))
         assert capsys.readouterr().err == ""
 
-    def test_what_went_wrong_is_told(self, pieces, tmp_path):
-        with pytest.raises(FileNotFoundError, match="nowhere"):
-            pieces(processes=2).train_ahead(folders_made(tmp_path / "nowhere"))
+    def test_what_goes_wrong_ends_the_others(self, pieces, tmp_path):
+        slow = {tmp_path / "models" / "slow": functools.partial(time.sleep, 600)}
+        wrong = tmp_path / "models" / "nowhere" / "wrong"
+        began = time.monotonic()
+        with pytest.raises(FileNotFoundError, match="nowhere") as raised:
+            pieces(processes=2).train_ahead(slow | {wrong: functools.partial(os.mkdir, wrong)})
+        # It did not wait for the other.
+        assert time.monotonic() - began < 500
+        assert not multiprocessing.active_children()
+        assert raised.value.__notes__ == [
+            f"{tmp_path / 'models' / 'logs' / 'nowhere-wrong.log'} has what was told before"
+        ]
+
+    def test_seeds_are_trained_and_found(self, pieces, tmp_path, monkeypatch, capsys):
+        monkeypatch.setattr(models, "load_dataset", data_of)
+        base = models.base("smoke")
+        training = dataclasses.replace(base, recipe=base.recipe.lasting(1))
+        found = pieces(processes=2)
+        training.train(found, data_of("cifar10"))
+        logs = sorted((tmp_path / "models" / "logs").glob("*.log"))
+        assert [log.name for log in logs] == [f"shared-seed-{seed}-checkpoints-1.log" for seed in (0, 1)]
+        assert all("train resnet8" in log.read_text() for log in logs)
+        # This process has trained none.
+        assert "train resnet8" not in capsys.readouterr().err
+        (line,) = (line for line in found.lines if line["what"] == "accuracy")
+        assert len(line["accuracy"]) == 2
 
     def test_none_begins_when_time_is_over(self, pieces, tmp_path):
         with pytest.raises(OutOfTimeError):
             pieces(processes=2, until=0.0).train_ahead(folders_made(tmp_path))
-        assert not (tmp_path / "a").exists()
+        assert not (tmp_path / "models" / "a").exists()
 
     def test_there_is_at_least_one(self):
         with pytest.raises(ValueError, match="`processes` is 0; give at least 1"):

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import scipy.linalg
 import sklearn.linear_model
-from threadpoolctl import threadpool_info
+from threadpoolctl import threadpool_info, threadpool_limits
 from worlds import make_probes
 
 from zest_jax import solving
@@ -113,19 +113,38 @@ def test_eight_devices_give_what_one_gives(solver):
     np.testing.assert_allclose(eight.r2, one.r2, atol=1e-5)
 
 
+def blas_threads():
+    return [library["num_threads"] for library in threadpool_info() if library["user_api"] == "blas"]
+
+
 def test_small_equations_are_made_on_one_thread(monkeypatch):
     """On many cores each product would wake all of them, which takes longer than the product."""
-    seen, factorise, before = [], solving._potrf, threadpool_info()
+    seen, factorise = [], solving._potrf
 
     def potrf(gram, **settings):
-        seen.extend(library["num_threads"] for library in threadpool_info() if library["user_api"] == "blas")
+        seen.extend(blas_threads())
         return factorise(gram, **settings)
 
     monkeypatch.setattr(solving, "_potrf", potrf)
-    solve(PROBES, NOISE)
-    assert seen
-    assert set(seen) == {1}
-    assert threadpool_info() == before
+    with threadpool_limits(2, user_api="blas"):
+        solve(PROBES, NOISE)
+        assert set(blas_threads()) == {2}
+        assert set(seen) == {1}
+        seen.clear()
+        monkeypatch.setattr(solving, "_SMALL", 0)
+        solve(PROBES, NOISE)
+        assert set(seen) == {2}
+
+
+def test_two_threads_that_overlap_give_all_threads_back():
+    with threadpool_limits(2, user_api="blas"):
+        first, second = solving._ONE_THREAD, solving._ONE_THREAD
+        first.__enter__()
+        second.__enter__()
+        first.__exit__()
+        assert set(blas_threads()) == {1}
+        second.__exit__()
+        assert set(blas_threads()) == {2}
 
 
 def test_minimum_norm_equals_the_pseudo_inverse():

@@ -8,6 +8,7 @@ float64 on the host, into an operator that turns any model's outputs into weight
 import contextlib
 import dataclasses
 import functools
+import threading
 from typing import Any, Literal, NamedTuple
 
 import jax
@@ -28,8 +29,8 @@ _potrf, _pocon, _potrs = lapack.get_lapack_funcs(("potrf", "pocon", "potrs"), dt
 # A direction of the masks whose squared singular value is below this share of the largest counts as missing. Unweighted
 # Gram matrices are exact integers, so this only has to stand above float64 rounding.
 RANK_TOLERANCE = 1e-10
-# Multiplications of a reference's normal equations up to which one thread is enough.
-_SMALL = 2**30
+# Multiplications for a reference's normal equations, or their eigenvectors, up to which BLAS gets one thread.
+_SMALL = 2**27
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -180,7 +181,8 @@ def design(
     refs, n_rows, n_columns = rows.shape
     operator = np.zeros((refs, n_columns, n_rows), np.float32) if settings.solver == "factored" else None
     short = []
-    with _one_thread_for_small(n_rows * n_columns**2):
+    small = max(n_rows, n_columns) * n_columns**2 <= _SMALL
+    with _ONE_THREAD if small else contextlib.nullcontext():
         for i, k in enumerate(n_segments):
             used = np.flatnonzero(count[i])
             columns = np.r_[:k, n_columns - 1] if settings.intercept and k else np.r_[:k]
@@ -196,16 +198,36 @@ def design(
     return Design(rows, weight, operator)
 
 
+class _OneThread:
+    """A context in which BLAS has one thread; of contexts that overlap, also in several threads, the last restores the rest.
+
+    On many cores, waking the others takes longer than a product of small matrices does.
+    """
+
+    def __init__(self) -> None:
+        self._lock, self._inside = threading.Lock(), 0
+        self._limit: Any = None
+
+    def __enter__(self) -> None:
+        with self._lock:
+            if self._inside == 0:
+                self._limit = _libraries().limit(limits=1, user_api="blas")
+            self._inside += 1
+
+    def __exit__(self, *error: object) -> None:
+        with self._lock:
+            self._inside -= 1
+            if self._inside == 0:
+                self._limit.restore_original_limits()
+
+
+_ONE_THREAD = _OneThread()
+
+
 @functools.cache
 def _libraries() -> ThreadpoolController:
+    # Looked for once: it takes milliseconds.
     return ThreadpoolController()
-
-
-def _one_thread_for_small(operations: int) -> contextlib.AbstractContextManager[Any]:
-    """Let products of small matrices stay on one thread: on many cores, waking the others takes longer than the product."""
-    if operations > _SMALL:
-        return contextlib.nullcontext()
-    return _libraries().limit(limits=1, user_api="blas")
 
 
 class _Factors:

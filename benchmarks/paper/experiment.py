@@ -7,15 +7,12 @@ Results lie in benchmarks/results/<name>/<preset>: config.json, lines.jsonl, res
 long each run took by the clock, with the trainings that it had to do.
 """
 
-import concurrent.futures
 import contextlib
 import dataclasses
 import functools
 import json
-import multiprocessing
 import os
 import pathlib
-import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Literal
@@ -23,6 +20,7 @@ from typing import Any, Literal
 import tyro
 from matplotlib.figure import Figure
 
+from benchmarks.paper.processes import train_at_once
 from benchmarks.record import RESULTS, environment, load_average
 from zest_jax.atomic import atomic_write
 from zest_jax.cli.console import note
@@ -71,6 +69,7 @@ class Experiment:
         captions: what a figure shows, by file name: what lines, dots and bands are.
         tried: why an ordering does not hold and what was tried, in a few sentences.
         packages: whose versions are noted.
+        versions: of what is measured, by name; where one has changed, what is missing is measured, and the rest stays.
         grows: settings that hold sequences whose entries are measured apart: where some are added, what was measured of the
             others stays.
     """
@@ -88,6 +87,7 @@ class Experiment:
     captions: Mapping[str, str]
     tried: str = ""
     packages: Sequence[str] = ("flax", "optax")
+    versions: Mapping[str, int] = dataclasses.field(default_factory=dict)
     grows: Sequence[str] = ()
 
 
@@ -122,11 +122,11 @@ class Pieces:
         self._path = folder / "lines.jsonl"
         folder.mkdir(parents=True, exist_ok=True)
         stored = folder / "config.json"
-        before = json.loads(stored.read_text(encoding="utf-8"))["settings"] if stored.exists() else None
-        now = json.loads(json.dumps(config["settings"]))
-        if before != now:
+        known = json.loads(stored.read_text(encoding="utf-8")) if stored.exists() else {"settings": None}
+        before, now = known["settings"], json.loads(json.dumps(config["settings"]))
+        if before != now or known.get("versions") != config.get("versions"):
             # Lines of other settings say nothing about these, and a result is that of all lines.
-            if before is None or not _grown(before, now, grows):
+            if before is None or not (before == now or _grown(before, now, grows)):
                 if self._path.exists():
                     note(f"the settings of {folder.parent.name} ({preset}) have changed: it is measured anew")
                 self.forget()
@@ -168,31 +168,15 @@ class Pieces:
     def train_ahead(self, trainings: Mapping[pathlib.Path, Callable[[], object]]) -> None:
         """Do trainings in processes of their own, as many at once as the run may have; with one process nothing is done here.
 
-        Each leaves its models in its folder, where the same call finds them afterwards; what they tell on stderr goes to a file
-        beside them. A single small model leaves most of a GPU idle.
+        Each leaves its models in its folder, where the same call finds them afterwards.
 
         Args:
             trainings: functions that can be pickled, by the checkpoint that each leaves last; where it is there, nothing is done.
         """
-        missing = [training for checkpoint, training in trainings.items() if not checkpoint.exists()]
-        if self.processes == 1 or len(missing) < 2:
-            return
-        self.check_time()
-        began, logs = time.monotonic(), self.models / "logs"
-        logs.mkdir(parents=True, exist_ok=True)
-        at_once = min(self.processes, len(missing))
-        note(f"{self.folder.parent.name}: {len(missing)} trainings, {at_once} at once; {logs} tells how far they are")
-        with concurrent.futures.ProcessPoolExecutor(
-            at_once, multiprocessing.get_context("spawn"), _tell_in_file, (logs,)
-        ) as pool:
-            waiting = [pool.submit(_alone, training) for training in missing]
-            try:
-                for i, done in enumerate(concurrent.futures.as_completed(waiting), 1):
-                    done.result()
-                    note(f"{self.folder.parent.name}: {i} of {len(missing)} trained, {time.monotonic() - began:.0f} s")
-            except BaseException:
-                pool.shutdown(cancel_futures=True)
-                raise
+        missing = {checkpoint: training for checkpoint, training in trainings.items() if not checkpoint.exists()}
+        if self.processes > 1 and len(missing) > 1:
+            self.check_time()
+            train_at_once(missing, self.processes, self.models.absolute(), self.folder.parent.name)
 
     def measured_on(self, models: Sequence[str], of: str) -> None:
         """Forget all lines if models of that name were others when they were measured: of other fingerprints."""
@@ -208,6 +192,13 @@ class Pieces:
             return
         self._replace()
 
+    def keep(self, wanted: Callable[[Line], bool]) -> None:
+        """Forget the lines that are not wanted any more."""
+        kept = [line for line in self.lines if wanted(line)]
+        if len(kept) < len(self.lines):
+            self.lines = kept
+            self._replace()
+
     def forget(self) -> None:
         """Nothing is measured: neither lines nor runs nor a result are left."""
         self.lines, self.found = [], 0
@@ -222,16 +213,6 @@ class Pieces:
     def _replace(self) -> None:
         with atomic_write(self._path) as file:
             file.write("".join(json.dumps(line) + "\n" for line in self.lines).encode())
-
-
-def _alone(training: Callable[[], object]) -> None:
-    # What it returns stays in its process: models cannot be sent to another.
-    training()
-
-
-def _tell_in_file(folder: pathlib.Path) -> None:
-    """Let this process write what it tells on stderr into a file; bars of several would be drawn over each other."""
-    sys.stderr = (folder / f"{os.getpid()}.log").open("a", buffering=1, encoding="utf-8")
 
 
 def _grown(before: Line, now: Line, grows: Sequence[str]) -> bool:
@@ -266,7 +247,7 @@ class Options:
     anew: bool = False
     """Measure again what is measured, too; trainings that are there are kept."""
     processes: int = 1
-    """Trainings at once, each in a process of its own, on a GPU."""
+    """Trainings at once, each in a process of its own, of the sections that train seeds alike (Figures 2 to 6), on a GPU."""
 
     def __post_init__(self) -> None:
         if self.processes < 1:
@@ -287,11 +268,12 @@ def run(experiment: Experiment, options: Options, *, until: float | None = None)
         "preset": options.preset,
         "command": command,
         "settings": as_json(settings),
+        **({"versions": dict(experiment.versions)} if experiment.versions else {}),
     }
     until = options.deadline() if until is None else until
     if options.processes > 1:
-        # JAX takes three quarters of a GPU's memory for the first process that asks, unless it is told otherwise.
-        os.environ.setdefault("XLA_PYTHON_CLIENT_MEM_FRACTION", f"{0.9 / (options.processes + 1):.3f}")
+        # Else JAX takes three quarters of a GPU's memory for this process, which mostly waits for the others.
+        os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
     pieces = Pieces(
         folder,
         options.models / options.preset,
@@ -362,6 +344,7 @@ def timed(pieces: Pieces) -> Iterator[None]:
                 "pieces_before": pieces.found,
                 "pieces": measured,
                 "finished": finished,
+                "processes": pieces.processes,
                 "load_average_at_start": load,
                 "on": _here(),
             }

@@ -106,7 +106,7 @@ def measure(settings: Settings, pieces: Pieces) -> None:
     cases = [(seed, epoch) for seed in training.seeds for epoch in settings.epochs]
     pieces.train_ahead(
         {
-            epoch_folder(folder(settings, pieces, OWN[-1], *case), settings.repair): functools.partial(
+            epoch_folder(folder(settings, pieces, "tuned", *case), settings.repair): functools.partial(
                 forgetful, settings, pieces, data, test, rows[case[0]], *case
             )
             for case in cases
@@ -280,14 +280,17 @@ def judge(settings: Settings, lines: list[Line]) -> dict[str, Verdict]:
         )
         for kind, name in (("amnesiac", "amnesiac"), ("repaired", "amnesiac, repaired,")):
             values = relative[kind]
-            tuned = f"{relative['tuned'].mean():.3f} (+-{relative['tuned'].std():.3f})"
-            beside = f"; the original after the same epochs {tuned}" if kind == "repaired" else ""
+            beside, more = "", {}
+            if kind == "repaired":
+                tuned = relative["tuned"]
+                beside = f"; the original after the same epochs {tuned.mean():.3f} (+-{tuned.std():.3f})"
+                more = {"original after the same epochs": tuned.tolist()}
             found[f"{name} is near ({metric})"] = Verdict(
                 holds=bool(values.max() < exact.min()),
                 text=f"relative distance {values.mean():.3f} (+-{values.std():.3f}) at the last epoch, nearest exact "
                 f"{exact.min():.3f}; accuracy {of['accuracy'][kind]:.1%} (original {of['accuracy']['original']:.1%}), on the "
                 f"forgotten {of['on the forgotten'][kind]:.0%}" + beside,
-                numbers={"relative": values.tolist(), "nearest exact": float(exact.min())},
+                numbers={"relative": values.tolist(), "nearest exact": float(exact.min()), **more},
             )
     return found
 

@@ -36,9 +36,8 @@ zest paper fig2_related --preset paper --processes 5
 ```
 
 What is measured is only judged and drawn again; `--anew` measures it again. Models are kept in `paper-models`, which the sections
-share; a changed setting measures a section anew. One training leaves most of a large GPU idle: with `--processes` several are
-done at once, each in a process of its own, which run beside each other under NVIDIA's MPS (`nvidia-cuda-mps-control -d`) and take
-turns without it.
+share; a changed setting measures a section anew. One training leaves most of a large GPU idle: with `--processes` Figures 2 to 6
+train several at once, each in a process of its own, best under NVIDIA's MPS (`nvidia-cuda-mps-control -d`).
 """
 
 

@@ -58,6 +58,10 @@ def table(settings: Settings, lines: list[Line]) -> dict[str, dict[int, np.ndarr
             scores = np.full(len(cases), -np.inf)
             for victim in dict.fromkeys(case.victim for case in cases):
                 of_victim = [line for line in there if line["victim"] == victim]
+                if not of_victim:
+                    raise ValueError(
+                        f"{name} (version {version}) was not measured for {victim}; run `zest paper race --anew`"
+                    )
                 # The largest that it has within the budget; weights need no questions.
                 fitting = [line for line in of_victim if line["budget"] <= budget] or of_victim
                 best = max(fitting, key=lambda line: line["budget"])
@@ -339,6 +343,8 @@ EXPERIMENT = Experiment(
     "other images, and transfers, whose distance to the source lies below that of models of their own task (Table 1) but not "
     "below that of models of the source's task, which one threshold for all pairs would need. Other splits of the questions were "
     "tried at every budget. Not tried: references from the test images, for which peers have them.",
+    versions={method.name: method.version for method in Settings(zoo=race_zoo("small")).methods}
+    | {"questions of SAC-m": MOST_MIXED},
     grows=("budgets",),
 )
 

@@ -15,7 +15,7 @@ from benchmarks.paper.reuse_zoo import build
 from zest_jax.atomic import atomic_write
 from zest_jax.baselines import AKH, FBI, IPGuard, Method, ModelDiff, PredictionAgreement, SACm, SACw, WeightCosine, Zest
 from zest_jax.baselines.answers import FixedQuestions
-from zest_jax.baselines.protocol import Prepared
+from zest_jax.baselines.protocol import Prepared, UninformativeVictimError
 from zest_jax.blackbox.protocol import BlackBox
 from zest_jax.cli.console import note
 from zest_jax.data import Dataset
@@ -85,6 +85,8 @@ def measure(settings: Settings, pieces: Pieces) -> None:
     zoo = settings.zoo
     folder = zoo.folder(pieces)
     build(pieces, zoo.zoo(folder), folder)
+    versions = {method.name: method.version for method in settings.methods}
+    pieces.keep(lambda line: line.get("version", 1) == versions.get(line["what"], line.get("version", 1)))
     probes = zest.image_probes(zoo.task.read("train").inputs, settings.n_references, settings.n_samples)
     peers(settings, pieces, zoo.task.read("test"))
     masks(settings, pieces, probes)
@@ -214,10 +216,10 @@ def peers(settings: Settings, pieces: Pieces, test: Dataset) -> None:
             warnings.simplefilter("ignore", UserWarning)
             try:
                 ready = prepared(method, budget, victim)
-            except ValueError as error:
-                # The victim answers all alike, which only untrained ones do: nothing can be said of anyone.
+            except UninformativeVictimError as error:
                 note(f"race: {error}")
-                return {"scores": [None for case in zoo.cases() if case.victim == victim], "questions": 0}
+                nothing = [None for case in zoo.cases() if case.victim == victim]
+                return {"scores": nothing, "questions": 0, "refused": str(error)}
         found: list[float | None] = []
         for case in zoo.cases():
             if case.victim == victim:

@@ -57,7 +57,7 @@ class Task:
         if self.data == "digits":
             whole = digits(split)
         else:
-            whole = _known(self.data, split)
+            whole = _known(load_dataset, self.data, split)
         whole = of_classes(whole, self.classes, relabel=True)
         wanted = min(getattr(self, split), len(whole))
         found = fraction(whole, wanted / len(whole), seed=0)
@@ -83,10 +83,10 @@ class Task:
 
 
 @functools.lru_cache(maxsize=2)
-def _known(name: str, split: Literal["train", "test"]) -> Dataset:
+def _known(read: Callable[..., Dataset], name: str, split: Literal["train", "test"]) -> Dataset:
     """A data set that several tasks take their images from, decoded once."""
     known = known_dataset(name)
-    return load_dataset(name, split=known.train if split == "train" else known.test)
+    return read(name, split=known.train if split == "train" else known.test)
 
 
 def digits(split: Literal["train", "test"]) -> Dataset:

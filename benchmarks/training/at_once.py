@@ -4,8 +4,8 @@
 
 Each trains the paper's ResNet20 on CIFAR-10 with batches of 128 and keeps every epoch, as `zest paper --preset paper` does with
 `--processes`; the first epoch, which compiles, is not timed. Kernels of so small a model leave most of a GPU idle, and those of
-several processes run beside each other only under NVIDIA's MPS (`nvidia-cuda-mps-control -d`); else they take turns. Takes a
-minute for each number of processes on an H100.
+several processes run beside each other only under NVIDIA's MPS (`nvidia-cuda-mps-control -d`); without it they fill the pauses of
+each other. Takes a minute for each number of processes on an H100.
 """
 
 import concurrent.futures
@@ -19,7 +19,7 @@ from typing import Any, Literal
 
 import tyro
 
-from benchmarks.record import command, environment, write
+from benchmarks.record import RESULTS, command, environment, write
 from zest_jax.data import Dataset, load_dataset
 from zest_jax.models import ModelConfig
 from zest_jax.training import LineageStep, Recipe, recipe, start_checkpoint
@@ -42,9 +42,9 @@ class Options:
     dtype: Literal["float32", "bfloat16"] = "bfloat16"
     """Type to compute in."""
     note: str = ""
-    """What a reader has to know, such as whether MPS runs."""
+    """What a reader has to know, such as "under MPS"; part of the file's name."""
     output: pathlib.Path | None = None
-    """JSON file; by default named after the device, in benchmarks/results/training/at_once."""
+    """JSON file; by default named after the device and the note, in benchmarks/results/training/at_once."""
 
 
 def main(options: Options) -> None:
@@ -67,7 +67,9 @@ def main(options: Options) -> None:
         "images_of_each": images,
         "processes": found,
     }
-    write("training/at_once", result, options.output)
+    parts = [result["environment"]["device"], *options.note.split()]
+    name = "-".join(" ".join(parts).lower().split())
+    write("training/at_once", result, options.output or RESULTS / "training" / "at_once" / f"{name}.json")
 
 
 def timed(processes: int, data: Dataset, test: Dataset, how: Recipe) -> list[float]:
@@ -94,7 +96,11 @@ def one(seed: int, data: Dataset, test: Dataset, how: Recipe, ready: Any) -> flo
             save_every=1,
         )
         try:
-            finish([run], progress=False, until=1)
+            try:
+                finish([run], progress=False, until=1)
+            except BaseException:
+                ready.abort()  # the others would wait for ever
+                raise
             ready.wait()
             began = time.perf_counter()
             finish([run], progress=False)

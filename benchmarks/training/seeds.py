@@ -2,10 +2,10 @@
 
     python -m benchmarks.training.seeds --out seeds/
 
-The paper: 91.77 (+-0.17)% after 200 epochs of the recipe `paper-cifar10`. On an accelerator the seeds are trained together.
-Goes on where it was interrupted, or where `--minutes` were over; the times of all parts are in the result. Meant for an
-accelerator: five seeds take days on two CPU cores. `--compare` instead times one step of all seeds under `jax.vmap` against
-as many single steps, which decides what "auto" of `train_seeds` does on a kind of device (about five minutes on two cores).
+The paper: 91.77 (+-0.17)% after 200 epochs of the recipe `paper-cifar10`. Goes on where it was interrupted, or where `--minutes`
+were over; the times of all parts are in the result. Meant for an accelerator: five seeds take days on two CPU cores. `--compare`
+instead times one step of all seeds under `jax.vmap` against as many single steps, which decides what "auto" of `train_seeds` does
+on a kind of device (about five minutes on two cores).
 """
 
 import _thread

@@ -63,22 +63,24 @@ def test_a_suspect_is_asked_nothing():
     assert COMPARE.prepare(model(0), noise(), 0).n_queries == 0
 
 
+def two_layers(first, classes):
+    return from_jax(
+        lambda w, x: x.reshape(len(x), -1)[:, :2] @ w["first"] @ w["second"],
+        {"first": np.array(first, np.float32), "second": np.ones((2, classes), np.float32)},
+    )
+
+
 def test_a_new_head_is_left_out():
-    """By hand: the first kernel alone, (1, 2) and (2, 1): 4 / 5; the head has three columns in one and one in the other."""
-    a, b = (
-        from_jax(lambda w, x: x.reshape(len(x), -1)[:, :1] @ w["first"] @ w["second"], w)
-        for w in (
-            {"first": np.array([[1.0, 2.0]], np.float32), "second": np.ones((2, 1), np.float32)},
-            {"first": np.array([[2.0, 1.0]], np.float32), "second": np.ones((2, 1), np.float32) * 5},
-        )
-    )
-    whole = (1 * 2 + 2 * 1 + 5 + 5) / np.sqrt((1 + 4 + 2) * (4 + 1 + 50))
-    assert COMPARE.fingerprint(a, b, noise(), 0) == pytest.approx(whole)
-    moved = from_jax(
-        lambda w, x: x.reshape(len(x), -1)[:, :1] @ w["first"] @ w["second"],
-        {"first": np.array([[2.0, 1.0]], np.float32), "second": np.ones((2,), np.float32)},
-    )
-    assert COMPARE.fingerprint(a, moved, noise(), 0) == pytest.approx(4 / 5)
+    """By hand: (1, 2, 3, 4) and (4, 3, 2, 1): 20 / 30. The heads have two classes and one."""
+    a, b = two_layers([[1, 2], [3, 4]], 2), two_layers([[4, 3], [2, 1]], 1)
+    assert COMPARE.fingerprint(a, b, noise(), 0) == pytest.approx(20 / 30)
+    same = two_layers([[4, 3], [2, 1]], 2)
+    assert COMPARE.fingerprint(a, same, noise(), 0) == pytest.approx((20 + 4) / (30 + 4))
+
+
+def test_less_than_half_of_the_weights_are_another_architecture():
+    with pytest.raises(ValueError, match="second: 2x1 and 2x3"):
+        COMPARE.fingerprint(two_layers(np.ones((2, 2)), 1), two_layers(np.ones((2, 2)), 3), noise(), 0)
 
 
 def test_other_architectures_are_refused_by_what_differs():

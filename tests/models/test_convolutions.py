@@ -8,7 +8,13 @@ from flax import nnx
 from jax import lax
 
 from zest_jax.models import create
-from zest_jax.models.convolutions import convolve, convolve_several, narrow_convolutions, plain_convolutions
+from zest_jax.models.convolutions import (
+    _pixels_at_once,
+    convolve,
+    convolve_several,
+    narrow_convolutions,
+    plain_convolutions,
+)
 
 NUMBERS = {1: ("NWC", "WIO", "NWC"), 2: ("NHWC", "HWIO", "NHWC")}
 
@@ -115,16 +121,17 @@ def test_models_use_it_and_can_do_without():
     [
         ((8, 8), (3, 3), ((1, 1), (1, 1)), 3, 4),
         ((7, 16), (3, 3), ((1, 1), (1, 1)), 8, 8),
-        ((5, 9), (2, 4), ((0, 1), (0, 3)), 1, 16),
+        ((5, 8), (2, 4), ((0, 1), (0, 3)), 1, 16),
         ((6, 11), (3, 2), ((0, 0), (2, 4)), 2, 2),
-        ((4, 6), (3, 7), ((1, 1), (3, 3)), 2, 3),
+        ((4, 8), (3, 7), ((1, 1), (3, 3)), 2, 3),
     ],
 )
 def test_several_pixels_at_once_are_the_convolution(stride, space, size, padding, channels, outputs):
     x, _ = case(space, (1, 1), channels)
     kernel = np.random.default_rng(2).normal(size=(*size, channels, outputs)).astype(np.float32)
     settings = {"dimension_numbers": NUMBERS[2]}
-    strides = (1, stride)
+    strides = (stride, stride)
+    assert _pixels_at_once(x.shape, kernel.shape, stride, padding[1]) > 1
     exact = lax.conv_general_dilated(x, kernel, strides, padding, precision="highest", **settings)
     found = convolve_several(x, kernel, strides, padding, **settings)
     np.testing.assert_allclose(found, exact, atol=1e-5)
@@ -132,6 +139,13 @@ def test_several_pixels_at_once_are_the_convolution(stride, space, size, padding
     last = padded[:, : size[0], stride * (found.shape[2] - 1) :][:, :, : size[1]]
     by_hand = np.einsum("nijc,ijco->no", last, kernel.astype(np.float64))
     np.testing.assert_allclose(found[:, 0, -1], by_hand, atol=1e-5)
+
+
+def test_padding_may_have_a_name():
+    model, x = nnx.Conv(3, 8, (3, 3), rngs=nnx.Rngs(0)), case((8, 8), (1, 1), 3)[0]
+    plain = model(x)
+    model.conv_general_dilated = convolve_several
+    np.testing.assert_allclose(model(x), plain, atol=1e-5)
 
 
 @pytest.mark.parametrize(

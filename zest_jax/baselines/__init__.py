@@ -18,7 +18,7 @@ from zest_jax.baselines.agreement import AKH, PredictionAgreement
 from zest_jax.baselines.fbi import FBI
 from zest_jax.baselines.ipguard import IPGuard
 from zest_jax.baselines.modeldiff import ModelDiff
-from zest_jax.baselines.protocol import Access, Method, Prepared
+from zest_jax.baselines.protocol import Access, Method, Prepared, UninformativeVictimError
 from zest_jax.baselines.sac import SACm, SACw
 from zest_jax.baselines.weights import WeightCosine
 from zest_jax.baselines.zest import Zest
@@ -40,4 +40,5 @@ __all__ = [
     "ModelDiff",
     "WeightCosine",
     "Zest",
+    "UninformativeVictimError",
 ]

@@ -8,7 +8,7 @@ from jaxtyping import Int
 
 from zest_jax.baselines.answers import Answers, asked
 from zest_jax.baselines.choosing import random_inputs
-from zest_jax.baselines.protocol import Access, Method, Prepared
+from zest_jax.baselines.protocol import Access, Method, Prepared, UninformativeVictimError
 from zest_jax.blackbox.protocol import BlackBox
 from zest_jax.data.datasets import Dataset
 
@@ -71,7 +71,7 @@ class FBI(Method):
         questions = random_inputs(inputs, budget, seed, minimum=self.minimum, method=self.name)
         prepared = asked(self.name, victim, questions, _compare)
         if len(np.unique(prepared.answers.labels)) == 1:
-            raise ValueError(
+            raise UninformativeVictimError(
                 f"{victim.label} gives all {len(questions)} questions the same label, which tells nothing about any suspect; "
                 "raise the budget, or give inputs of other classes"
             )

@@ -76,6 +76,14 @@ class Prepared(abc.ABC):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class UninformativeVictimError(ValueError):
+    """A victim answers the questions in a way that tells nothing about any suspect.
+
+    >>> issubclass(UninformativeVictimError, ValueError)
+    True
+    """
+
+
 class Method(abc.ABC):
     """One way to tell whether a model was made from another; its fields are its settings.
 

@@ -22,11 +22,11 @@ class WeightCosine(Method):
     """Cosine between the kernels of two models of one architecture, for those who can read both.
 
     The score is <v, s> / (|v| |s|) in [-1, 1] for the kernels of victim and suspect in a row, that is all arrays with two axes
-    or more: HIGHER means more likely made from the victim. Kernels that have another shape in one of them, as the new head of a
-    model that was moved to other classes, are left out, as long as those that correspond hold at least half of the weights of
-    both. Biases, scales and running statistics are left out: they are alike in most models. The comparison of weights that
-    ModelDiff is measured against (Li et al., ISSTA 2021); it says nothing about a copy of another architecture or one that was
-    trained anew, and permuting the units of a layer hides a model from it.
+    or more: HIGHER means more likely made from the victim. Kernels that one of them lacks or has in another shape, as the new
+    head of a model that was moved to other classes, are left out, as long as those that correspond hold at least half of the
+    weights of both (as those of ResNet20 do in ResNet32). Biases, scales and running statistics are left out: they are alike in
+    most models. The comparison of weights that ModelDiff is measured against (Li et al., ISSTA 2021); it says nothing about a
+    copy of another architecture or one that was trained anew, and permuting the units of a layer hides a model from it.
 
     It takes checkpoints, or black boxes in JAX, which hold their weights (`from_checkpoint`, `from_flax`, `from_linen`, or
     `from_jax` with a state). A suspect is asked nothing: inputs are not looked at and any budget is enough.

@@ -74,7 +74,7 @@ def from_flax(
     # mode would then write traced values into them.
     as_pure = getattr(nnx, "as_pure", None) or nnx.pure  # its name before Flax 0.12.7
     state = as_pure(variables)
-    # A structure that holds arrays equals no other, and shall not outlive its model.
+    # A structure that holds arrays equals no other.
     structure = _first_equal(graphdef) if is_hashable(graphdef) else hashable(graphdef)
     return JaxBlackBox(
         _NnxApply(graphdef=structure, output=output, label=label),
@@ -169,9 +169,12 @@ def _in_training_mode(model: nnx.Module) -> str:
     return ", ".join(f"{n} {what}" for what, n in sorted(found.items()))
 
 
-@functools.lru_cache(maxsize=256)
+@functools.lru_cache(maxsize=16)
 def _first_equal(graphdef: Any) -> Any:
-    """The first structure that was equal to this one: one and the same object is compared faster than two."""
+    """The first structure that was equal to this one: one and the same object is compared faster than two.
+
+    Few are kept, since what a structure holds, such as a function with its closure, is kept with it.
+    """
     return graphdef
 
 
@@ -188,6 +191,10 @@ class _NnxApply:
     def _hash(self) -> int:
         # Every call of a compiled function asks for it, and walking through a whole model takes milliseconds.
         return hash((self.graphdef, self.output))
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Strings have another hash in another process.
+        return {name: value for name, value in self.__dict__.items() if name != "_hash"}
 
     def __call__(self, state: Any, prepared: Any) -> jax.Array:
         model: Any = nnx.merge(unwrapped(self.graphdef), state)

@@ -57,7 +57,7 @@ def convolve_several(
     x: Array,
     kernel: Array,
     strides: Sequence[int],
-    padding: Sequence[tuple[int, int]],
+    padding: Sequence[tuple[int, int]] | str,
     *,
     feature_group_count: int = 1,
     **settings: Any,
@@ -69,14 +69,16 @@ def convolve_several(
 
         wide[i, j, c, (p, o)] = kernel[i, j - p * s, c, o]    with p = 0, ..., m - 1
 
-    so that neighbourhoods which overlap are written once, for more products with zeros. Made for asking: gradients by
-    inputs are slower than those of `convolve`.
+    so that neighbourhoods which overlap are written once, for more products with zeros (of which infinite inputs make NaN). Made
+    for asking: gradients by inputs are slower than those of `convolve`.
 
     >>> x, kernel = jnp.arange(8.0).reshape(1, 1, 8, 1), jnp.array([[[[1.0]], [[10.0]]]])
     >>> images = {"dimension_numbers": ("NHWC", "HWIO", "NHWC")}
     >>> convolve_several(x, kernel, (1, 2), ((0, 0), (0, 0)), **images)[0, 0, :, 0].tolist()
     [10.0, 32.0, 54.0, 76.0]
     """
+    if isinstance(padding, str):
+        padding = lax.padtype_to_pads(x.shape[1:-1], kernel.shape[:-2], strides, padding)
     count = 1
     if jax.default_backend() == "cpu" and feature_group_count == 1 and kernel.ndim == 4 and _is_plain(settings):
         count = _pixels_at_once(x.shape, kernel.shape, strides[1], padding[1])

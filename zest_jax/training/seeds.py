@@ -45,9 +45,9 @@ def train_seeds(
         progress: as for `train`.
         seeds: all different.
         folder: gets a run `seed-S` for each seed S.
-        together: "vmap" does a step of all models at once; "sequential" trains one after the other, which was faster wherever
-            it was measured, CPUs and GPUs: convolutions with a kernel per model become slow grouped ones. "auto" is
-            "sequential" there. Under "vmap", what is not finished goes on from the last epoch of which every such
+        together: "vmap" does a step of all models at once; "sequential" trains one after the other, which is faster on CPUs
+            and was so on an H100: convolutions with a kernel per model become slow grouped ones. "auto" is "sequential" on
+            CPUs and GPUs. Under "vmap", what is not finished goes on from the last epoch of which every such
             run has a checkpoint, so that an interruption changes nothing.
 
     Returns:

@@ -1,0 +1,109 @@
+"""Trainings at once, each in a process of its own: a single small model leaves most of a GPU idle."""
+
+import concurrent.futures
+import contextlib
+import multiprocessing
+import os
+import pathlib
+import signal
+import threading
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+
+from zest_jax.cli.console import note
+
+Training = Callable[[], object]
+# What each process of a GPU may take of its memory, together; the one that waits for them wants some, too.
+_SHARE = 0.8
+_MEMORY = ("XLA_PYTHON_CLIENT_MEM_FRACTION", "XLA_CLIENT_MEM_FRACTION")
+_VISIBLE = "CUDA_VISIBLE_DEVICES"
+
+
+def train_at_once(trainings: Mapping[pathlib.Path, Training], processes: int, folder: pathlib.Path, name: str) -> None:
+    """Do trainings, several at a time, until all are done or one has failed; no process is left behind.
+
+    Every GPU gets its share of the processes, which share its memory.
+
+    Args:
+        trainings: functions that can be pickled, by the checkpoint in `folder` that each leaves last.
+        processes: at once.
+        folder: of the models; `logs` in it has what each training tells on stderr.
+        name: what is told of.
+
+    Raises:
+        ValueError: this is a TPU, which one process has to itself.
+    """
+    if jax.default_backend() == "tpu":
+        raise ValueError(f"`processes` is {processes}, and one process has a TPU to itself; leave it out")
+    logs, began = folder / "logs", time.monotonic()
+    logs.mkdir(parents=True, exist_ok=True)
+    at_once = min(processes, len(trainings))
+    note(f"{name}: {len(trainings)} trainings, {at_once} at once; {logs} tells how far they are")
+    devices = _devices()
+    settings = [
+        {_MEMORY[0]: f"{_SHARE / -(-at_once // len(devices)):.3f}", _VISIBLE: device} if device else {}
+        for device in devices
+    ]
+    context = multiprocessing.get_context("spawn")
+    before = set(multiprocessing.active_children())
+    begin = (context.Value("i", 0), settings, str(folder / ".compiled"))
+    with concurrent.futures.ProcessPoolExecutor(at_once, context, _begin, begin) as pool:
+        waiting = {}
+        try:
+            for checkpoint, training in trainings.items():
+                log = logs / f"{'-'.join(checkpoint.relative_to(folder).parts)}.log"
+                waiting[pool.submit(_do, training, log)] = log
+            for i, done in enumerate(concurrent.futures.as_completed(waiting), 1):
+                try:
+                    done.result()
+                except Exception as error:
+                    error.add_note(f"{waiting[done]} has what was told before")
+                    raise
+                note(f"{name}: {i} of {len(trainings)} trained, {time.monotonic() - began:.0f} s")
+        except BaseException:
+            # What they had not saved is done again; the pool would let all that it has begun come to its end.
+            for process in set(multiprocessing.active_children()) - before:
+                process.terminate()
+            pool.shutdown(cancel_futures=True)
+            raise
+
+
+def _devices() -> list[str]:
+    """GPUs as CUDA calls them, or an empty name where JAX computes on CPUs."""
+    if jax.default_backend() == "cpu":
+        return [""]
+    visible = os.environ.get(_VISIBLE)
+    return visible.split(",") if visible else [str(device.local_hardware_id) for device in jax.local_devices()]
+
+
+def _begin(number: Any, settings: list[dict[str, str]], compiled: str) -> None:
+    """Set up a process before it asks JAX for a device."""
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    # Ctrl-C reaches all processes of a terminal; the parent ends this one.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    with number.get_lock():
+        own = settings[number.value % len(settings)]
+        number.value += 1
+    if any(name in os.environ for name in _MEMORY):
+        own = {name: value for name, value in own.items() if name not in _MEMORY}
+    os.environ.update(own)
+    if jax.config.jax_compilation_cache_dir is None:
+        # What one has compiled, the others read.
+        jax.config.update("jax_compilation_cache_dir", compiled)
+
+
+def _end_with_parent() -> None:
+    """End when the process that waits for the trainings is killed: nobody else would."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
+
+
+def _do(training: Training, log: pathlib.Path) -> None:
+    # What it returns stays in its process: models cannot be sent to another.
+    with log.open("a", buffering=1, encoding="utf-8") as file, contextlib.redirect_stderr(file):
+        training()
