@@ -90,7 +90,7 @@ def _begin(number: Any, settings: list[dict[str, str]], compiled: str) -> None:
     if any(name in os.environ for name in _MEMORY):
         own = {name: value for name, value in own.items() if name not in _MEMORY}
     os.environ.update(own)
-    if jax.config.jax_compilation_cache_dir is None:
+    if getattr(jax.config, "jax_compilation_cache_dir", None) is None:
         # What one has compiled, the others read.
         jax.config.update("jax_compilation_cache_dir", compiled)
 

@@ -14,8 +14,8 @@ how models differ and not how questions do.
 Measures: area under the ROC curve (AUROC), and the share of related pairs (TPR) above a threshold that at most 5% of the
 unrelated pairs exceed, with 95% intervals from resampling the models.
 Expected: Zest separates better with more questions; which split of them into references and masks is best is measured.
-Hardware and time: `small` 37 minutes on two cores: 10 make its 51 models, 6 are the peers', 21 the 128,000 questions to each model,
-of which repeated masks are asked once.
+Hardware and time: `small` 37 minutes on two cores: 10 make its 51 models, 6 are the peers', 21 the 128,000 questions to each
+model, of which repeated masks are asked once.
 """
 
 import dataclasses

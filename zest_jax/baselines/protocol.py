@@ -75,7 +75,6 @@ class Prepared(abc.ABC):
         """
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
 class UninformativeVictimError(ValueError):
     """A victim answers the questions in a way that tells nothing about any suspect.
 
@@ -84,6 +83,7 @@ class UninformativeVictimError(ValueError):
     """
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class Method(abc.ABC):
     """One way to tell whether a model was made from another; its fields are its settings.
 
