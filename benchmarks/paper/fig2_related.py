@@ -202,7 +202,8 @@ EXPERIMENT = Experiment(
         "epochs before the training does."
     },
     tried="in l2 only at one epoch and k, where the learning rate is still its first and a model moves in one epoch as far as "
-    "two seeds are apart; from the epoch on at which it first falls related models are nearer by an order of magnitude. The pair "
+    "two seeds are apart; soon after the epoch at which it first falls related models are several times nearer, after "
+    "the second time about ten times and more. The pair "
     "of k = 50 that ends with the training spans both of its falls at `small`, and is farther than the paper's for that.",
 )
 

@@ -127,7 +127,7 @@ class Forgetful(Training):
 
     def sizes(self) -> dict[str, str]:
         return super().sizes() | {
-            "points that could be forgotten": f"{self.forgets} for each seed, in batches of their own"
+            "points whose updates are recorded, for Figure 6": f"{self.forgets} for each seed, in batches of their own"
         }
 
     def recorded(self, data: Dataset, seed: int) -> list[int]:

@@ -26,7 +26,10 @@ it. Where the difference of two means lies within its error, or nobody finds any
 distances are divided by the mean distance of unrelated models of the same kind, as in the paper's equation 1. "+-" is a standard
 deviation, over seeds and pairs where nothing else is said.
 
-**Run it yourself** in a clone: `pip install -e ".[paper]"`, CIFAR-10 and the others prepared by TFDS, then
+**Run it yourself** in a clone: `pip install -e ".[paper]"`, `cifar10` prepared by TFDS, then what is below. Only Figure 4 needs
+more: at `paper` the `ag_news_subset` and `speech_commands` of TFDS; at `small` two sets in its format that it does not have,
+`debian_sections` (descriptions of Debian's packages) and `espeak_commands` (35 words spoken by eSpeak), in whose place
+`benchmarks/paper/fig4_text_audio.py` takes others by name.
 
 ```bash
 zest paper fig2_related                   # one section, at preset small
@@ -37,7 +40,9 @@ zest paper fig2_related --preset paper --processes 5
 
 What is measured is only judged and drawn again; `--anew` measures it again. Models are kept in `paper-models`, which the sections
 share; a changed setting measures a section anew. One training leaves most of a large GPU idle: with `--processes` Figures 2 to 6
-train several at once, each in a process of its own, best under NVIDIA's MPS (`nvidia-cuda-mps-control -d`).
+train several at once, each in a process of its own, best under NVIDIA's MPS (`nvidia-cuda-mps-control -d`). How long preset
+`paper` would take is estimated for Figures 2, 3, 5 and 6 in [the notes](../benchmarks/NOTES.md). Verdicts of preset `smoke`
+mean nothing.
 """
 
 
@@ -82,7 +87,7 @@ def page(experiments: Sequence[Experiment], results: pathlib.Path, folder: pathl
         if not there:
             parts.append(f"Not measured yet: `zest paper {experiment.name} --preset small`.\n")
         parts += [section(experiment, results / experiment.name / preset, preset, folder) for preset in there]
-        if experiment.tried:
+        if there and experiment.tried:
             parts.append(f"Where it does not hold: {experiment.tried}\n")
         parts.append(sizes(experiment))
     return "\n".join(parts)
@@ -133,4 +138,5 @@ def _path(file: pathlib.Path, folder: pathlib.Path) -> str:
 
 
 def _by_the_clock(seconds: float) -> str:
-    return f"{seconds / 60:.0f} minutes by the clock, with the trainings that were missing"
+    minutes = round(seconds / 60)
+    return f"{minutes} minute{'s' * (minutes != 1)} by the clock, with the trainings that were missing"

@@ -14,7 +14,7 @@ how models differ and not how questions do.
 Measures: area under the ROC curve (AUROC), and the share of related pairs (TPR) above a threshold that at most 5% of the
 unrelated pairs exceed, with 95% intervals from resampling the models.
 Expected: Zest separates better with more questions; which split of them into references and masks is best is measured.
-Hardware and time: `small` 37 minutes on two cores: 10 make its 51 models, 6 are the peers', 21 the 128,000 questions to each
+Hardware and time: `small` 37 minutes on two cores: 10 make its 51 models, 7 are the peers', 20 the 128,000 questions to each
 model, of which repeated masks are asked once.
 """
 
@@ -311,9 +311,11 @@ EXPERIMENT = Experiment(
     paper="has no such comparison; it asks 128,000 questions. QuRD (AAAI 2025) reports that with 100 AKH, SAC, IPGuard and "
     "ModelDiff detect more than Zest",
     criterion="Zest has at least the AUROC, or the TPR at a threshold that at most 5% of the unrelated pairs exceed, of every "
-    "peer that only asks (weight cosine sees weights). A pair that a method cannot compare counts as not detected; where nobody "
-    "detects anything nothing can be told. Better with more questions: the last AUROC is above the first, and none more than "
-    "0.02 below one before it. Intervals resample victims and suspects.",
+    "peer that only asks suspects (weight cosine sees weights; IPGuard and ModelDiff need the victim's gradients, too). A pair "
+    "that a method cannot compare counts as not detected; where nobody detects anything nothing can be told. Better with more "
+    "questions: the last AUROC is above the first, and none more than 0.02 below one before it. Unlike elsewhere, verdicts "
+    "compare the values whatever their intervals. These resample victims and suspects; where all draws agree they are Wilson's for as "
+    "many trials as there are victims. With three models of a kind they say little.",
     settings={
         "smoke": Settings(
             zoo=race_zoo("smoke"), budgets=(16, 64), n_references=2, n_samples=32, references=(1, 2), steps=2, most=16
