@@ -314,8 +314,8 @@ EXPERIMENT = Experiment(
     "peer that only asks suspects (weight cosine sees weights; IPGuard and ModelDiff need the victim's gradients, too). A pair "
     "that a method cannot compare counts as not detected; where nobody detects anything nothing can be told. Better with more "
     "questions: the last AUROC is above the first, and none more than 0.02 below one before it. Unlike elsewhere, verdicts "
-    "compare the values whatever their intervals. These resample victims and suspects; where all draws agree they are Wilson's for as "
-    "many trials as there are victims. With three models of a kind they say little.",
+    "compare the values whatever their intervals. These resample victims and suspects; where all draws agree they are Wilson's "
+    "for as many trials as there are victims. With three models of a kind they say little.",
     settings={
         "smoke": Settings(
             zoo=race_zoo("smoke"), budgets=(16, 64), n_references=2, n_samples=32, references=(1, 2), steps=2, most=16
