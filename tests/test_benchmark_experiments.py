@@ -61,6 +61,23 @@ class TestPieces:
         assert "the settings of fig (smoke) have changed" in capsys.readouterr().err
         assert pieces({"settings": {"size": 4}}).lines == []
 
+    def test_what_was_measured_stays_where_versions_change_and_the_result_does_not(self, pieces, capsys, tmp_path):
+        pieces().do(lambda: {"value": 1}, seed=0)
+        pieces().do(lambda: {"value": 2}, seed=1)
+        result = tmp_path / "fig" / "smoke" / "result.json"
+        result.touch()
+        assert len(pieces().lines) == 2
+        assert result.exists()
+        raised = CONFIG | {"versions": {"a": 2}}
+        again = pieces(raised)
+        assert not result.exists()
+        assert capsys.readouterr().err == ""
+        again.keep(lambda line: line["seed"] == 1)
+        assert again.found == 1
+        result.touch()
+        assert [line["value"] for line in pieces(raised).lines] == [2]
+        assert result.exists()
+
     def test_what_was_measured_stays_where_settings_only_grow(self, pieces, capsys, tmp_path):
         def settings(budgets, size=3):
             return {"settings": {"budgets": budgets, "size": size}}

@@ -196,6 +196,7 @@ class Pieces:
         """Forget the lines that are not wanted any more."""
         kept = [line for line in self.lines if wanted(line)]
         if len(kept) < len(self.lines):
+            self.found -= len(self.lines) - len(kept)
             self.lines = kept
             self._replace()
 
