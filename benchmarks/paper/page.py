@@ -66,7 +66,7 @@ def whole_time(experiments: Sequence[Experiment], results: pathlib.Path, preset:
     known = [one for one in seconds if one is not None]
     if len(known) < len(seconds):
         return ""
-    return f"All of `{preset}` took {sum(known) / 60:.0f} minutes by the clock, with the trainings.\n"
+    return f"The sections of `{preset}` took {sum(known) / 60:.0f} minutes by the clock in all, with the trainings.\n"
 
 
 def rebuild(experiments: Sequence[Experiment], results: pathlib.Path = RESULTS) -> None:
