@@ -229,7 +229,9 @@ class TestRunning:
         run(one("again"), options)
         # Nothing is left to measure: no run.
         run(one("counting"), options)
-        assert whole_time([one("counting")], tmp_path, "small").startswith("The sections of `small` took 0 minutes by the clock")
+        assert whole_time([one("counting")], tmp_path, "small").startswith(
+            "The sections of `small` took 0 minutes by the clock"
+        )
         file = tmp_path / "again" / "small" / "runs.jsonl"
         (line,) = map(json.loads, file.read_text().splitlines())
         assert (line["pieces_before"], line["pieces"], line["finished"]) == (0, 4, True)
