@@ -312,6 +312,15 @@ def test_figures_run_from_training_to_the_page(tmp_path, monkeypatch, capsys):
     assert "time is over before everything was measured; the same command goes on where it was" in captured.err
 
 
+def test_a_folder_that_cannot_be_written_is_told_with_its_option(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(ROOT)
+    (tmp_path / "file").touch()
+    assert main(["paper", "fig2_related", "--preset", "smoke", "--results", str(tmp_path / "file" / "results")]) == 2
+    error = capsys.readouterr().err
+    assert "file/results" in error
+    assert "name another folder for results with --results" in error
+
+
 def test_signatures_are_those_of_the_weights(tmp_path, monkeypatch):
     """A model trained anew under the same name is signed anew."""
     monkeypatch.setattr(models, "load_dataset", data_of)
@@ -385,6 +394,22 @@ class TestTrainingsAtOnce:
         with pytest.raises(OutOfTimeError):
             pieces(processes=2, until=0.0).train_ahead(folders_made(tmp_path))
         assert not (tmp_path / "models" / "a").exists()
+
+    def test_they_end_when_time_is_over(self, pieces, tmp_path):
+        slow = {tmp_path / "models" / name: functools.partial(time.sleep, 600) for name in ("a", "b")}
+        began = time.monotonic()
+        with pytest.raises(OutOfTimeError):
+            pieces(processes=2, until=began + 1).train_ahead(slow)
+        assert time.monotonic() - began < 500
+        assert not multiprocessing.active_children()
+
+    def test_a_training_s_own_timeout_is_an_error(self, pieces, tmp_path):
+        wrong = {
+            tmp_path / "models" / name: functools.partial(exec, "raise TimeoutError('no answer')")
+            for name in ("a", "b")
+        }
+        with pytest.raises(TimeoutError, match="no answer"):
+            pieces(processes=2, until=time.monotonic() + 3600).train_ahead(wrong)
 
     def test_there_is_at_least_one(self):
         with pytest.raises(ValueError, match="`processes` is 0; give at least 1"):

@@ -120,7 +120,11 @@ class Pieces:
     ) -> None:
         self.folder, self.models, self.preset, self.until, self.processes = folder, models, preset, until, processes
         self._path = folder / "lines.jsonl"
-        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            error.add_note("name another folder for results with --results")
+            raise
         stored = folder / "config.json"
         known = json.loads(stored.read_text(encoding="utf-8")) if stored.exists() else {"settings": None}
         before, now = known["settings"], json.loads(json.dumps(config["settings"]))
@@ -172,11 +176,20 @@ class Pieces:
 
         Args:
             trainings: functions that can be pickled, by the checkpoint that each leaves last; where it is there, nothing is done.
+
+        Raises:
+            OutOfTimeError: the run's minutes are over, before or in the midst of them.
         """
         missing = {checkpoint: training for checkpoint, training in trainings.items() if not checkpoint.exists()}
         if self.processes > 1 and len(missing) > 1:
             self.check_time()
-            train_at_once(missing, self.processes, self.models.absolute(), self.folder.parent.name)
+            folder, name = self.models.absolute(), self.folder.parent.name
+            try:
+                train_at_once(missing, self.processes, folder, name, until=self.until)
+            except TimeoutError:
+                self.check_time()
+                # A training's own.
+                raise
 
     def measured_on(self, models: Sequence[str], of: str) -> None:
         """Forget all lines if models of that name were others when they were measured: of other fingerprints."""
@@ -244,7 +257,7 @@ class Options:
     results: pathlib.Path = RESULTS
     """Folder of all results."""
     minutes: float | None = None
-    """Stop between two pieces after so many minutes; the same command goes on."""
+    """Stop after so many minutes, between two pieces or in the midst of trainings at once; the same command goes on."""
     anew: bool = False
     """Measure again what is measured, too; trainings that are there are kept."""
     processes: int = 1

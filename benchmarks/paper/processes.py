@@ -22,8 +22,15 @@ _MEMORY = ("XLA_PYTHON_CLIENT_MEM_FRACTION", "XLA_CLIENT_MEM_FRACTION")
 _VISIBLE = "CUDA_VISIBLE_DEVICES"
 
 
-def train_at_once(trainings: Mapping[pathlib.Path, Training], processes: int, folder: pathlib.Path, name: str) -> None:
-    """Do trainings, several at a time, until all are done or one has failed; no process is left behind.
+def train_at_once(
+    trainings: Mapping[pathlib.Path, Training],
+    processes: int,
+    folder: pathlib.Path,
+    name: str,
+    *,
+    until: float | None = None,
+) -> None:
+    """Do trainings, several at a time, until all are done, one has failed or time is over; no process is left behind.
 
     Every GPU gets its share of the processes, which share its memory.
 
@@ -32,8 +39,10 @@ def train_at_once(trainings: Mapping[pathlib.Path, Training], processes: int, fo
         processes: at once.
         folder: of the models; `logs` in it has what each training tells on stderr.
         name: what is told of.
+        until: when to stop, on the clock of `time.monotonic`; called again, trainings go on from what they have saved.
 
     Raises:
+        TimeoutError: it is that late.
         ValueError: this is a TPU, which one process has to itself.
     """
     if jax.default_backend() == "tpu":
@@ -56,7 +65,8 @@ def train_at_once(trainings: Mapping[pathlib.Path, Training], processes: int, fo
             for checkpoint, training in trainings.items():
                 log = logs / f"{'-'.join(checkpoint.relative_to(folder).parts)}.log"
                 waiting[pool.submit(_do, training, log)] = log
-            for i, done in enumerate(concurrent.futures.as_completed(waiting), 1):
+            left = None if until is None else until - began
+            for i, done in enumerate(concurrent.futures.as_completed(waiting, left), 1):
                 try:
                     done.result()
                 except Exception as error:

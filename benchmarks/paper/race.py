@@ -313,7 +313,11 @@ def race_zoo(preset: Preset) -> RaceZoo:
 EXPERIMENT = Experiment(
     name="race",
     title="The race: detection against the number of questions",
-    claim="Not a claim of the paper: which method tells reused models from unrelated ones with how many questions.",
+    claim="Not a claim of the paper: which method tells reused models from unrelated ones with how many questions. Prediction "
+    "agreement counts equal labels, AKH those of inputs that the victim gets wrong, IPGuard those near its decision boundary; "
+    "FBI is the mutual information of labels; SAC compares how alike a model's outputs on different inputs are (w: inputs that "
+    "the victim gets wrong, m: mixed ones), ModelDiff how far they go when an input is moved a little; weight cosine reads the "
+    "weights. Each is described with its source in [the reference](reference/baselines.md).",
     paper="has no such comparison; it asks 128,000 questions. QuRD (AAAI 2025) reports that with 100 AKH, SAC, IPGuard and "
     "ModelDiff detect more than Zest",
     criterion="Zest has at least the AUROC, or the TPR at a threshold that at most 5% of the unrelated pairs exceed, of every "

@@ -177,6 +177,17 @@ def test_unexpected_errors_are_failures_not_wrong_use(zest, session, monkeypatch
         assert "unexpected; --debug shows where" in err
 
 
+def test_notes_of_an_error_are_told(zest, session, monkeypatch):
+    def broken(*_, **__):
+        error = ValueError("nothing there")
+        error.add_note("while reading image 2 of 3")
+        raise error
+
+    monkeypatch.setattr(zest_jax.distances, "distance_matrix", broken)
+    _, _, err = zest("distance", *session.signatures.values())
+    assert "nothing there; while reading image 2 of 3" in err
+
+
 def test_a_library_that_only_a_factory_needs_is_named_with_its_extra(zest, session, here, monkeypatch):
     (here / "needs_torch.py").write_text("import torch\ndef build(): return torch.nn.Identity()\n")
     monkeypatch.setitem(sys.modules, "torch", None)

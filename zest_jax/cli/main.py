@@ -177,8 +177,8 @@ def _run(arguments: list[str]) -> int:
 
 
 def _explain(error: Exception) -> tuple[int, str]:
-    """Exit code and message of an error."""
-    text = str(error) or type(error).__name__
+    """Exit code and message of an error, with the notes it was given on its way."""
+    text = "; ".join([str(error) or type(error).__name__, *getattr(error, "__notes__", ())])
     if isinstance(error, UsageError | WrongUseError | FileNotFoundError | NotADirectoryError | IsADirectoryError):
         return WRONG_USE, text
     if isinstance(error, ZestError | OSError):

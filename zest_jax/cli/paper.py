@@ -33,7 +33,7 @@ class Paper(Common):
     """Where the results go; elsewhere than in benchmarks/results, the page is written beside them."""
 
     minutes: Annotated[float | None, arg(metavar="M", help_behavior_hint="(default: until done)")] = None
-    """Stop between two pieces after so many minutes; the same command goes on."""
+    """Stop after so many minutes, between two pieces or in the midst of trainings at once; the same command goes on."""
 
     anew: bool = False
     """Measure again what is measured, too; trained models are kept."""
