@@ -16,8 +16,6 @@ if "--xla_force_host_platform_device_count" not in _flags:
     # Eight devices on one CPU: sharded code runs as it would on eight accelerators.
     os.environ["XLA_FLAGS"] = f"{_flags} --xla_force_host_platform_device_count=8".strip()
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(ROOT / ".cache" / "jax"))
-# Also what compiles in less than a second, which JAX leaves out: most of it is compiled for many tests.
-os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
 os.environ.setdefault("MPLBACKEND", "agg")
 os.environ.setdefault("MPLCONFIGDIR", os.path.join(tempfile.gettempdir(), "zest-jax-tests-matplotlib"))
 # Several Rays come and go in one process, which remembers the token of the first; the command line's own is tested by itself.
