@@ -305,6 +305,7 @@ def test_figures_run_from_training_to_the_page(tmp_path, monkeypatch, capsys):
     assert page_file.exists()
     assert file.read_text() == lines
     assert zest_paper("fig99") == 2
+    assert zest_paper("fig2_related", "--minutes", "inf") == 2
     assert zest_paper("fig2_related", "--anew", "--minutes", "0") == 1
     assert not file.exists()
     captured = capsys.readouterr()
@@ -383,7 +384,8 @@ class TestTrainingsAtOnce:
         found = pieces(processes=2)
         training.train(found, data_of("cifar10"))
         logs = sorted((tmp_path / "models" / "logs").glob("*.log"))
-        assert [log.name for log in logs] == [f"shared-seed-{seed}-checkpoints-1.log" for seed in (0, 1)]
+        home = training.folder(found, 0).parent.name
+        assert [log.name for log in logs] == [f"{home}-seed-{seed}-checkpoints-1.log" for seed in (0, 1)]
         assert all("train resnet8" in log.read_text() for log in logs)
         # This process has trained none.
         assert "train resnet8" not in capsys.readouterr().err
@@ -396,12 +398,34 @@ class TestTrainingsAtOnce:
         assert not (tmp_path / "models" / "a").exists()
 
     def test_they_end_when_time_is_over(self, pieces, tmp_path):
-        slow = {tmp_path / "models" / name: functools.partial(time.sleep, 600) for name in ("a", "b")}
+        """And go on when they are called again; this one has saved something before it is stopped."""
+        saved, done = tmp_path / "saved", tmp_path / "models" / "a"
+        training = (
+            "import pathlib, time\n"
+            f"saved, done = pathlib.Path({str(saved)!r}), pathlib.Path({str(done)!r})\n"
+            "if not saved.exists():\n"
+            "    saved.touch()\n"
+            "    time.sleep(600)\n"
+            "done.mkdir()\n"
+        )
+        slow = {done: functools.partial(exec, training)}
         began = time.monotonic()
         with pytest.raises(OutOfTimeError):
-            pieces(processes=2, until=began + 1).train_ahead(slow)
+            # As long as a process takes to begin, and longer.
+            pieces(processes=2, until=began + 25).train_ahead(slow)
         assert time.monotonic() - began < 500
         assert not multiprocessing.active_children()
+        assert saved.exists()
+        assert not done.exists()
+        pieces(processes=2, until=time.monotonic() + 3600).train_ahead(slow)
+        assert done.exists()
+
+    def test_other_settings_have_other_folders(self, pieces):
+        training, found = models.base("smoke"), pieces()
+        longer = dataclasses.replace(training, recipe=training.recipe.lasting(9))
+        more = dataclasses.replace(training, seeds=(0, 1, 2))
+        assert longer.folder(found, 0) != training.folder(found, 0)
+        assert more.folder(found, 0) == training.folder(found, 0)
 
     def test_a_training_s_own_timeout_is_an_error(self, pieces, tmp_path):
         wrong = {
@@ -414,6 +438,10 @@ class TestTrainingsAtOnce:
     def test_there_is_at_least_one(self):
         with pytest.raises(ValueError, match="`processes` is 0; give at least 1"):
             Options(processes=0)
+
+    def test_minutes_are_a_number(self):
+        with pytest.raises(ValueError, match="`minutes` is nan; give a number"):
+            Options(minutes=float("nan"))
 
 
 @pytest.mark.parametrize("preset", ["smoke", "paper"])

@@ -93,7 +93,7 @@ def transferred(settings: Settings, pieces: Pieces, probes: zest.ProbeSet, data:
     training = settings.training
     fewer = of_classes(data, settings.classes, relabel=True)
     victim = load_checkpoint(training.checkpoint(pieces, seed, training.epochs))
-    folder = (pieces.models / f"{training.name}-transferred" / f"of-seed-{seed}").absolute()
+    folder = pieces.home(f"{training.name}-transferred", settings) / f"of-seed-{seed}"
     transfer(victim, fewer, settings.recipe, seed=seed, folder=folder, progress=True)
     a, b = signatures(pieces, probes, [training.checkpoint(pieces, seed, training.epochs), folder])
     assert a.class_names is not None

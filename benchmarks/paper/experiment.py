@@ -10,7 +10,9 @@ long each run took by the clock, with the trainings that it had to do.
 import contextlib
 import dataclasses
 import functools
+import hashlib
 import json
+import math
 import os
 import pathlib
 import time
@@ -20,7 +22,7 @@ from typing import Any, Literal
 import tyro
 from matplotlib.figure import Figure
 
-from benchmarks.paper.processes import train_at_once
+from benchmarks.paper.processes import OutOfTimeError, train_at_once
 from benchmarks.record import RESULTS, environment, load_average
 from zest_jax.atomic import atomic_write
 from zest_jax.cli.console import note
@@ -91,10 +93,6 @@ class Experiment:
     grows: Sequence[str] = ()
 
 
-class OutOfTimeError(Exception):
-    """The minutes that a run was given are over; what is measured is kept."""
-
-
 class Pieces:
     """The pieces of one experiment in one preset.
 
@@ -120,11 +118,7 @@ class Pieces:
     ) -> None:
         self.folder, self.models, self.preset, self.until, self.processes = folder, models, preset, until, processes
         self._path = folder / "lines.jsonl"
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            error.add_note("name another folder for results with --results")
-            raise
+        folder.mkdir(parents=True, exist_ok=True)
         stored = folder / "config.json"
         known = json.loads(stored.read_text(encoding="utf-8")) if stored.exists() else {"settings": None}
         before, now = known["settings"], json.loads(json.dumps(config["settings"]))
@@ -169,6 +163,11 @@ class Pieces:
             note(f"{self.folder.parent.name} {key}: {line['seconds']:.0f} s")
         return line
 
+    def home(self, name: str, settings: Any) -> pathlib.Path:
+        """Folder of models that were made by these settings: where one is changed, those of before are not in the way."""
+        digest = hashlib.sha256(json.dumps(as_json(settings), sort_keys=True).encode()).hexdigest()[:8]
+        return (self.models / f"{name}-{digest}").absolute()
+
     def train_ahead(self, trainings: Mapping[pathlib.Path, Callable[[], object]]) -> None:
         """Do trainings in processes of their own, as many at once as the run may have; with one process nothing is done here.
 
@@ -181,15 +180,10 @@ class Pieces:
             OutOfTimeError: the run's minutes are over, before or in the midst of them.
         """
         missing = {checkpoint: training for checkpoint, training in trainings.items() if not checkpoint.exists()}
-        if self.processes > 1 and len(missing) > 1:
+        # A single one could be trained here, but would not end in time.
+        if self.processes > 1 and len(missing) > (1 if self.until is None else 0):
             self.check_time()
-            folder, name = self.models.absolute(), self.folder.parent.name
-            try:
-                train_at_once(missing, self.processes, folder, name, until=self.until)
-            except TimeoutError:
-                self.check_time()
-                # A training's own.
-                raise
+            train_at_once(missing, self.processes, self.models.absolute(), self.folder.parent.name, until=self.until)
 
     def measured_on(self, models: Sequence[str], of: str) -> None:
         """Forget all lines if models of that name were others when they were measured: of other fingerprints."""
@@ -266,6 +260,8 @@ class Options:
     def __post_init__(self) -> None:
         if self.processes < 1:
             raise ValueError(f"`processes` is {self.processes}; give at least 1")
+        if self.minutes is not None and not math.isfinite(self.minutes):
+            raise ValueError(f"`minutes` is {self.minutes}; give a number, or leave it out to run until all is done")
 
     def deadline(self) -> float | None:
         """When a run that begins now is to stop, on the clock of `time.monotonic`."""
@@ -288,15 +284,19 @@ def run(experiment: Experiment, options: Options, *, until: float | None = None)
     if options.processes > 1:
         # Else JAX takes three quarters of a GPU's memory for this process, which mostly waits for the others.
         os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
-    pieces = Pieces(
-        folder,
-        options.models / options.preset,
-        options.preset,
-        config,
-        until=until,
-        grows=experiment.grows,
-        processes=options.processes,
-    )
+    try:
+        pieces = Pieces(
+            folder,
+            options.models / options.preset,
+            options.preset,
+            config,
+            until=until,
+            grows=experiment.grows,
+            processes=options.processes,
+        )
+    except OSError as error:
+        error.add_note("name another folder for results with --results")
+        raise
     result_file = folder / "result.json"
     if options.anew:
         pieces.forget()

@@ -133,7 +133,7 @@ def folder(settings: Settings, pieces: Pieces, kind: str, seed: int, epoch: int 
     if kind == "original":
         run_folder = settings.training.folder(pieces, seed)
     else:
-        run_folder = (pieces.models / f"{settings.training.name}-{kind}" / f"seed-{seed}").absolute()
+        run_folder = pieces.home(f"{settings.training.name}-{kind}", settings) / f"seed-{seed}"
     if epoch is None:
         return run_folder
     return epoch_folder(run_folder, epoch) if kind in ("original", "exact") else run_folder / f"epoch-{epoch}"

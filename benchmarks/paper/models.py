@@ -70,7 +70,11 @@ class Training:
 
     def folder(self, pieces: Pieces, seed: int) -> pathlib.Path:
         """Where the run of a seed lies."""
-        return (pieces.models / self.name / f"seed-{seed}").absolute()
+        return self.home(pieces, self.name) / f"seed-{seed}"
+
+    def home(self, pieces: Pieces, name: str) -> pathlib.Path:
+        """Folder of its models, or of others made by its settings; more seeds change none."""
+        return pieces.home(name, dataclasses.replace(self, seeds=()))
 
     def checkpoint(self, pieces: Pieces, seed: int, epoch: int) -> pathlib.Path:
         """Where an epoch of it lies."""
@@ -79,7 +83,7 @@ class Training:
     def folder_of_copy(self, pieces: Pieces, answers: Answers, seed: int) -> pathlib.Path:
         """Where the copy of a seed's last model lies."""
         kind = "copies" if answers == "labels" else f"copies-{answers}"
-        return (pieces.models / f"{self.name}-{kind}" / f"of-seed-{seed}").absolute()
+        return self.home(pieces, f"{self.name}-{kind}") / f"of-seed-{seed}"
 
     def recorded(self, data: Dataset, seed: int) -> list[int] | None:
         """Rows whose updates are recorded while a seed is trained."""

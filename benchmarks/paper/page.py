@@ -41,8 +41,8 @@ zest paper fig2_related --preset paper --processes 5
 What is measured is only judged and drawn again; `--anew` measures it again. Models are kept in `paper-models`, which the sections
 share; a changed setting measures a section anew. One training leaves most of a large GPU idle: with `--processes` Figures 2 to 6
 train several at once, each in a process of its own, best under NVIDIA's MPS (`nvidia-cuda-mps-control -d`); with `--minutes`,
-too, these stop in their midst and go on from their last epoch. How long preset `paper` would take is estimated for Figures 2, 3,
-5 and 6 in [the notes](../benchmarks/NOTES.md). Verdicts of preset `smoke` mean nothing.
+too, these stop in their midst and go on from what they saved last. How long preset `paper` would take is estimated for Figures 2,
+3, 5 and 6 in [the notes](../benchmarks/NOTES.md). Verdicts of preset `smoke` mean nothing.
 """
 
 

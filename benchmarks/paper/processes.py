@@ -8,7 +8,7 @@ import pathlib
 import signal
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import jax
@@ -16,10 +16,17 @@ import jax
 from zest_jax.cli.console import note
 
 Training = Callable[[], object]
+Future = concurrent.futures.Future[Any]
 # What each process of a GPU may take of its memory, together; the one that waits for them wants some, too.
 _SHARE = 0.8
 _MEMORY = ("XLA_PYTHON_CLIENT_MEM_FRACTION", "XLA_CLIENT_MEM_FRACTION")
 _VISIBLE = "CUDA_VISIBLE_DEVICES"
+# Seconds in which a process is to come to the end of a step, or of compiling one.
+_GRACE = 60
+
+
+class OutOfTimeError(Exception):
+    """The minutes that a run was given are over; what is measured is kept."""
 
 
 def train_at_once(
@@ -42,7 +49,7 @@ def train_at_once(
         until: when to stop, on the clock of `time.monotonic`; called again, trainings go on from what they have saved.
 
     Raises:
-        TimeoutError: it is that late.
+        OutOfTimeError: it is that late.
         ValueError: this is a TPU, which one process has to itself.
     """
     if jax.default_backend() == "tpu":
@@ -65,8 +72,7 @@ def train_at_once(
             for checkpoint, training in trainings.items():
                 log = logs / f"{'-'.join(checkpoint.relative_to(folder).parts)}.log"
                 waiting[pool.submit(_do, training, log)] = log
-            left = None if until is None else until - began
-            for i, done in enumerate(concurrent.futures.as_completed(waiting, left), 1):
+            for i, done in enumerate(_until(until, waiting), 1):
                 try:
                     done.result()
                 except Exception as error:
@@ -75,10 +81,22 @@ def train_at_once(
                 note(f"{name}: {i} of {len(trainings)} trained, {time.monotonic() - began:.0f} s")
         except BaseException:
             # What they had not saved is done again; the pool would let all that it has begun come to its end.
-            for process in set(multiprocessing.active_children()) - before:
+            begun = set(multiprocessing.active_children()) - before
+            for process in begun:
                 process.terminate()
+            for process in begun:
+                process.join(_GRACE)
+                process.kill()
             pool.shutdown(cancel_futures=True)
             raise
+
+
+def _until(late: float | None, waiting: Iterable[Future]) -> Iterator[Future]:
+    """Trainings as they end, while it is not that late."""
+    try:
+        yield from concurrent.futures.as_completed(waiting, None if late is None else late - time.monotonic())
+    except TimeoutError:
+        raise OutOfTimeError from None
 
 
 def _devices() -> list[str]:
@@ -94,6 +112,7 @@ def _begin(number: Any, settings: list[dict[str, str]], compiled: str) -> None:
     threading.Thread(target=_end_with_parent, daemon=True).start()
     # Ctrl-C reaches all processes of a terminal; the parent ends this one.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, _end)
     with number.get_lock():
         own = settings[number.value % len(settings)]
         number.value += 1
@@ -111,6 +130,12 @@ def _end_with_parent() -> None:
     if parent is not None:
         parent.join()
         os._exit(1)
+
+
+def _end(*_: object) -> None:
+    """End between two steps: a process that ends with work under way can take those with it that share a GPU under MPS."""
+    jax.block_until_ready(jax.numpy.zeros(()))
+    os._exit(1)
 
 
 def _do(training: Training, log: pathlib.Path) -> None:

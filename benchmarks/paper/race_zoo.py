@@ -59,7 +59,7 @@ class RaceZoo:
 
     def folder(self, pieces: Pieces) -> pathlib.Path:
         """Where it lies."""
-        return (pieces.models / self.name).absolute()
+        return pieces.home(self.name, self)
 
     def zoo(self, folder: pathlib.Path) -> z.Zoo:
         """All models; the data are stored in the folder."""

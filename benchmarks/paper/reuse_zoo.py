@@ -255,7 +255,7 @@ class ReuseZoo:
 
     def folder(self, pieces: Pieces) -> pathlib.Path:
         """Where it lies."""
-        return (pieces.models / self.name).absolute()
+        return pieces.home(self.name, self)
 
     def box(self, pieces: Pieces, model: str) -> BlackBox:
         """A model, to be asked."""

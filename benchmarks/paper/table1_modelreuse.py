@@ -275,7 +275,7 @@ def tasks(preset: Preset) -> tuple[Task, tuple[Task, ...]]:
     """Source and targets: CIFAR-10's classes apart, and digits."""
     scale = {"smoke": 64, "small": 800, "paper": 10**6}[preset]
     epochs, tuned = {"smoke": (1, 1), "small": (8, 6), "paper": (60, 30)}[preset]
-    # With images of half the size in most steps, as the recipe has it, models of these sizes learn less in the same time.
+    # Whole images in all steps: with half the size in four of five, `small` learnt less in about the same time (NOTES.md).
     fast = dataclasses.replace(recipe("fast-cifar"), batch_size=32, progressive=())
     tune = dataclasses.replace(recipe("fine-tune"), batch_size=32)
     upright = Augment(crop_padding=2)

@@ -9,6 +9,7 @@ import sys
 import typing
 import warnings
 
+import jax
 import numpy as np
 import pytest
 
@@ -186,6 +187,13 @@ def test_notes_of_an_error_are_told(zest, session, monkeypatch):
     monkeypatch.setattr(zest_jax.distances, "distance_matrix", broken)
     _, _, err = zest("distance", *session.signatures.values())
     assert "nothing there; while reading image 2 of 3" in err
+
+
+def test_how_to_see_more_of_jax_s_trace_is_not_told(zest, session, monkeypatch):
+    monkeypatch.setattr(zest_jax.distances, "distance_matrix", lambda *_, **__: jax.jit(lambda x: x[:, 0])(1.0))
+    _, _, err = zest("distance", *session.signatures.values())
+    assert "Too many indices" in err
+    assert "JAX_TRACEBACK_FILTERING" not in err
 
 
 def test_a_library_that_only_a_factory_needs_is_named_with_its_extra(zest, session, here, monkeypatch):

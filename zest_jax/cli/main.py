@@ -178,7 +178,9 @@ def _run(arguments: list[str]) -> int:
 
 def _explain(error: Exception) -> tuple[int, str]:
     """Exit code and message of an error, with the notes it was given on its way."""
-    text = "; ".join([str(error) or type(error).__name__, *getattr(error, "__notes__", ())])
+    # JAX's own, how to see more of its trace, has several lines.
+    notes = [told for told in getattr(error, "__notes__", ()) if "\n" not in told]
+    text = "; ".join([str(error) or type(error).__name__, *notes])
     if isinstance(error, UsageError | WrongUseError | FileNotFoundError | NotADirectoryError | IsADirectoryError):
         return WRONG_USE, text
     if isinstance(error, ZestError | OSError):

@@ -1,6 +1,7 @@
 """`zest paper`: measure the paper's figures and tables again, in a clone of the repository."""
 
 import dataclasses
+import math
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -48,6 +49,8 @@ class Paper(Common):
             )
         if self.processes < 1:
             raise UsageError(f"--processes is {self.processes}; give at least 1")
+        if self.minutes is not None and not math.isfinite(self.minutes):
+            raise UsageError(f"--minutes is {self.minutes}; give a number, or leave it out to run until all is done")
         with importable_from(str(Path.cwd())):
             from benchmarks.paper.every import run_all
             from benchmarks.paper.experiment import Options
