@@ -345,6 +345,8 @@ def main(experiment: Experiment, description: str | None) -> None:
 def timed(pieces: Pieces) -> Iterator[None]:
     """Note how long a run that measures something takes, also where it is interrupted."""
     began, load = time.monotonic(), load_average()
+    # Of the code that runs; a commit that is made meanwhile is another.
+    _here()
     finished = False
     try:
         yield
