@@ -439,9 +439,10 @@ class TestTrainingsAtOnce:
         with pytest.raises(ValueError, match="`processes` is 0; give at least 1"):
             Options(processes=0)
 
-    def test_minutes_are_a_number(self):
-        with pytest.raises(ValueError, match="`minutes` is nan; give a number"):
-            Options(minutes=float("nan"))
+    @pytest.mark.parametrize("minutes", [float("nan"), float("inf"), -1.0])
+    def test_minutes_are_a_number(self, minutes):
+        with pytest.raises(ValueError, match=f"`minutes` is {minutes}; give a number from 0"):
+            Options(minutes=minutes)
 
 
 @pytest.mark.parametrize("preset", ["smoke", "paper"])

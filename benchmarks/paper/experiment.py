@@ -260,8 +260,10 @@ class Options:
     def __post_init__(self) -> None:
         if self.processes < 1:
             raise ValueError(f"`processes` is {self.processes}; give at least 1")
-        if self.minutes is not None and not math.isfinite(self.minutes):
-            raise ValueError(f"`minutes` is {self.minutes}; give a number, or leave it out to run until all is done")
+        if self.minutes is not None and not 0 <= self.minutes < math.inf:
+            raise ValueError(
+                f"`minutes` is {self.minutes}; give a number from 0, or leave it out to run until all is done"
+            )
 
     def deadline(self) -> float | None:
         """When a run that begins now is to stop, on the clock of `time.monotonic`."""

@@ -21,10 +21,10 @@ does not hold, are written in `benchmarks/paper`, a file for each section.
 must agree is the ordering. `paper` has the paper's sizes where the data can be had, and is meant for a GPU{paper}. What no preset
 has: ImageNet, Flowers102 and SDog120, CIFAR-100, ResNet50.
 
-**Verdicts** say whether an ordering holds in the measured models, by the criterion below each table; no significance is meant by
-it. Where the difference of two means lies within its error, or nobody finds anything, the verdict is "can't be told". Relative
-distances are divided by the mean distance of unrelated models of the same kind, as in the paper's equation 1. "+-" is a standard
-deviation, over seeds and pairs where nothing else is said.
+**Verdicts** say whether an ordering holds in the measured models, by the criterion below each table; no significance is meant
+by it. Where the difference of two means lies within its error, or nobody finds anything, the verdict is "can't be told"; Table
+1 and the race compare counts whatever their error. Relative distances are divided by the mean distance of unrelated models of
+the same kind, as in the paper's equation 1. "+-" is a standard deviation, over seeds and pairs where nothing else is said.
 
 **Run it yourself** in a clone: `pip install -e ".[paper]"`, `cifar10` prepared by TFDS, then what is below. Only Figure 4 needs
 more: at `paper` the `ag_news_subset` and `speech_commands` of TFDS; at `small` two sets in its format that it does not have,
@@ -38,11 +38,12 @@ zest paper all --preset paper             # the paper's sizes
 zest paper fig2_related --preset paper --processes 5
 ```
 
-What is measured is only judged and drawn again; `--anew` measures it again. Models are kept in `paper-models`, which the sections
-share; a changed setting measures a section anew. One training leaves most of a large GPU idle: with `--processes` Figures 2 to 6
-train several at once, each in a process of its own, best under NVIDIA's MPS (`nvidia-cuda-mps-control -d`); with `--minutes`,
-too, these stop in their midst and go on from what they saved last. How long preset `paper` would take is estimated for Figures 2,
-3, 5 and 6 in [the notes](../benchmarks/NOTES.md). Verdicts of preset `smoke` mean nothing.
+What is measured is only judged and drawn again; `--anew` measures it again. Models are kept in `paper-models`, which the
+sections share; a changed setting measures a section anew. One training leaves most of a large GPU idle: with `--processes`
+Figures 2 to 6 train several at once, each in a process of its own, best under NVIDIA's MPS (`nvidia-cuda-mps-control -d`); with
+`--minutes`, too, these stop in their midst and go on from what they saved last (minutes must suffice to start, compile and save
+once). How long preset `paper` would take is estimated for Figures 2, 3, 5 and 6 in [the notes](../benchmarks/NOTES.md).
+Verdicts of preset `smoke` mean nothing.
 """
 
 

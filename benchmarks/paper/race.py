@@ -319,16 +319,17 @@ EXPERIMENT = Experiment(
     claim="Not a claim of the paper: which method tells reused models from unrelated ones with how many questions.",
     paper="has no such comparison; it asks 128,000 questions. QuRD (AAAI 2025) reports that with 100 AKH, SAC, IPGuard and "
     "ModelDiff detect more than Zest",
-    criterion="Zest has at least the AUROC, or the TPR at a threshold that at most 5% of the unrelated pairs exceed, of every "
-    "peer that only asks suspects (weight cosine sees weights; IPGuard and ModelDiff need the victim's gradients, too). A pair "
-    "that a method cannot compare counts as not detected; where nobody detects anything nothing can be told. Better with more "
-    "questions: the last AUROC is above the first, and none more than 0.02 below one before it. Unlike elsewhere, verdicts "
-    "compare the values whatever their intervals. These resample victims and suspects; where all draws agree they are Wilson's "
-    "for as many trials as there are victims. With three models of a kind they say little. Of the methods, prediction "
-    "agreement counts equal labels, AKH those of inputs that the victim gets wrong, IPGuard those near its decision boundary; "
-    "FBI is the mutual information of the labels, as a share of what it could be; SAC compares how alike a model's outputs on "
-    "different inputs are (w: inputs that the victim gets wrong, m: mixed ones), ModelDiff how far they go when inputs are moved "
-    "by the victim's gradients; weight cosine reads the weights. `zest_jax.baselines` has the source of each.",
+    criterion="Zest has at least the AUROC, or the TPR at a threshold that at most 5% of the unrelated pairs exceed, of "
+    "every peer that only asks suspects (weight cosine sees weights; IPGuard and ModelDiff need the victim's gradients, "
+    "too). A pair that a method cannot compare counts as not detected; where none that only asks detects anything nothing "
+    "can be told. Better with more questions: the last AUROC is above the first, and none more than 0.02 below one before "
+    "it. As in Table 1, verdicts compare the values whatever their intervals. These resample victims and suspects; where "
+    "all draws agree they are Wilson's for as many trials as there are victims. With three models of a kind they say "
+    "little. Of the methods, prediction agreement counts equal labels, AKH those of inputs that the victim gets wrong, "
+    "IPGuard those near its decision boundary; FBI is the mutual information of the labels, as a share of what it could "
+    "be; SAC compares how alike a model's outputs on different inputs are (w: inputs that the victim gets wrong, m: mixed "
+    "ones), ModelDiff how far they go when inputs are moved by the victim's gradients; weight cosine reads the weights. "
+    "`zest_jax.baselines` has the source of each.",
     settings={
         "smoke": Settings(
             zoo=race_zoo("smoke"), budgets=(16, 64), n_references=2, n_samples=32, references=(1, 2), steps=2, most=16

@@ -49,8 +49,10 @@ class Paper(Common):
             )
         if self.processes < 1:
             raise UsageError(f"--processes is {self.processes}; give at least 1")
-        if self.minutes is not None and not math.isfinite(self.minutes):
-            raise UsageError(f"--minutes is {self.minutes}; give a number, or leave it out to run until all is done")
+        if self.minutes is not None and not 0 <= self.minutes < math.inf:
+            raise UsageError(
+                f"--minutes is {self.minutes}; give a number from 0, or leave it out to run until all is done"
+            )
         with importable_from(str(Path.cwd())):
             from benchmarks.paper.every import run_all
             from benchmarks.paper.experiment import Options
