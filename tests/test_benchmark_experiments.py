@@ -306,10 +306,13 @@ def test_figures_run_from_training_to_the_page(tmp_path, monkeypatch, capsys):
     assert file.read_text() == lines
     assert zest_paper("fig99") == 2
     assert zest_paper("fig2_related", "--minutes", "inf") == 2
+    assert zest_paper("fig2_related", "--processes", "0") == 2
     assert zest_paper("fig2_related", "--anew", "--minutes", "0") == 1
     assert not file.exists()
     captured = capsys.readouterr()
     assert "no experiment is called fig99; there are fig2_related" in captured.err
+    assert "`--minutes` is inf; give a number from 0" in captured.err
+    assert "`--processes` is 0; give at least 1" in captured.err
     assert "time is over before everything was measured; the same command goes on where it was" in captured.err
 
 

@@ -378,7 +378,7 @@ EXPERIMENT = Experiment(
     "of half the size in four of five steps and knew their tasks less, failed in another row: Zest detected 66.7% of the "
     "students of transferred models and ModelDiff 100%, but 97.2% of the pruned ones and ModelDiff 94.4%. For those "
     "students 8 to 128 references, references of the suspect's task, an intercept, probabilities and other scales of the "
-    "weights were tried; none found all. So the difference of two methods in one row is that of one draw of models. By the "
+    "weights were tried; none found all. So which method is ahead in a single row was not the same in two zoos. By the "
     "stricter rule Zest found more pairs both times: 122 and ModelDiff 93 now, 114 and 100 before. That ModelDiff detects "
     "no stolen model, as in the paper, was not seen here; why is not known.",
     measure=measure,

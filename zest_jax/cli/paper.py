@@ -1,7 +1,6 @@
 """`zest paper`: measure the paper's figures and tables again, in a clone of the repository."""
 
 import dataclasses
-import math
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -47,25 +46,22 @@ class Paper(Common):
             raise UsageError(
                 "zest paper runs in a clone of the repository, where benchmarks/paper is; change to its folder, or clone it"
             )
-        if self.processes < 1:
-            raise UsageError(f"--processes is {self.processes}; give at least 1")
-        if self.minutes is not None and not 0 <= self.minutes < math.inf:
-            raise UsageError(
-                f"--minutes is {self.minutes}; give a number from 0, or leave it out to run until all is done"
-            )
         with importable_from(str(Path.cwd())):
             from benchmarks.paper.every import run_all
             from benchmarks.paper.experiment import Options
             from benchmarks.record import RESULTS
 
-            options = Options(
-                preset=self.preset,
-                models=self.models,
-                results=self.results or RESULTS,
-                minutes=self.minutes,
-                anew=self.anew,
-                processes=self.processes,
-            )
+            try:
+                options = Options(
+                    preset=self.preset,
+                    models=self.models,
+                    results=self.results or RESULTS,
+                    minutes=self.minutes,
+                    anew=self.anew,
+                    processes=self.processes,
+                )
+            except ValueError as error:
+                raise UsageError(str(error)) from error
             names = () if "all" in self.names else self.names
             try:
                 done = run_all(names, options)
