@@ -140,8 +140,8 @@ class ReuseZoo:
         source: what the sources are trained on.
         targets: what they are transferred to.
         shares: percent of the parameter tensors that a transfer trains, from the last one.
-        sparsities: percent of the weights that pruning removes.
-        pruned: recipe of the training after pruning, as a number of epochs of the target's `tune`.
+        sparsities: percent of the weights that pruning removes. What is left trains by the target's `tune`: in ModelReuse's code
+            (benchmark.py, PRUNE_ITERS and TRANSFER_ITERS), too, pruned models train for as many steps as transferred ones.
         seeds: of the models from random weights on the targets, that are related to none.
     """
 
@@ -151,7 +151,6 @@ class ReuseZoo:
     targets: tuple[Task, ...]
     shares: tuple[int, ...] = (10, 50, 100)
     sparsities: tuple[int, ...] = (20, 50, 80)
-    pruned: int
     seeds: tuple[int, ...] = (0, 1, 2)
 
     def other(self, architecture: str) -> str:
@@ -209,7 +208,7 @@ class ReuseZoo:
                             name=f"{tuned}-prune-{percent}",
                             of=tuned,
                             sparsity=percent / 100,
-                            recipe=task.tune.lasting(self.pruned),
+                            recipe=task.tune,
                             seed=300 + percent,
                             **of_task,
                         )

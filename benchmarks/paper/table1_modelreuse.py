@@ -319,7 +319,6 @@ def settings_of(preset: Preset) -> ReuseZoo:
             targets=targets[:1],
             shares=(50,),
             sparsities=(50,),
-            pruned=1,
             seeds=(0,),
         )
     widths = (0.25, 0.125) if preset == "small" else (1.0, 1.0)
@@ -327,7 +326,7 @@ def settings_of(preset: Preset) -> ReuseZoo:
         name: {"stem": "cifar", "width": width}
         for name, width in zip(("mobilenet_v2", "resnet18"), widths, strict=True)
     }
-    return ReuseZoo(architectures=architectures, source=source, targets=targets, pruned=2)
+    return ReuseZoo(architectures=architectures, source=source, targets=targets)
 
 
 def _size_of(task: Task) -> str:
