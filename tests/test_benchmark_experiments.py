@@ -319,10 +319,16 @@ def test_figures_run_from_training_to_the_page(tmp_path, monkeypatch, capsys):
 def test_a_folder_that_cannot_be_written_is_told_with_its_option(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(ROOT)
     (tmp_path / "file").touch()
-    assert main(["paper", "fig2_related", "--preset", "smoke", "--results", str(tmp_path / "file" / "results")]) == 2
-    error = capsys.readouterr().err
-    assert "file/results" in error
-    assert "name another folder for results with --results" in error
+    blocked = str(tmp_path / "file" / "below")
+    results = str(tmp_path / "results")
+    assert main(["paper", "fig2_related", "--preset", "smoke", "--results", blocked]) == 2
+    told = capsys.readouterr().err
+    assert "file/below" in told
+    assert "name another folder for results with --results" in told
+    assert main(["paper", "fig2_related", "--preset", "smoke", "--results", results, "--models", blocked]) == 2
+    told = capsys.readouterr().err
+    assert "file/below" in told
+    assert "name another folder for models with --models" in told
 
 
 def test_signatures_are_those_of_the_weights(tmp_path, monkeypatch):

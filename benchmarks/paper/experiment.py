@@ -286,24 +286,24 @@ def run(experiment: Experiment, options: Options, *, until: float | None = None)
     if options.processes > 1:
         # Else JAX takes three quarters of a GPU's memory for this process, which mostly waits for the others.
         os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
-    try:
+    models = options.models / options.preset
+    with _writable("results"):
         pieces = Pieces(
             folder,
-            options.models / options.preset,
+            models,
             options.preset,
             config,
             until=until,
             grows=experiment.grows,
             processes=options.processes,
         )
-    except OSError as error:
-        error.add_note("name another folder for results with --results")
-        raise
     result_file = folder / "result.json"
     if options.anew:
         pieces.forget()
     old = json.loads(result_file.read_text(encoding="utf-8")) if result_file.exists() else {}
     if not old:
+        with _writable("models"):
+            models.mkdir(parents=True, exist_ok=True)
         try:
             with timed(pieces):
                 experiment.measure(settings, pieces)
@@ -335,6 +335,16 @@ def run(experiment: Experiment, options: Options, *, until: float | None = None)
     for about, verdict in verdicts.items():
         print(f"{experiment.name}, {about}: {verdict}", flush=True)
     return verdicts
+
+
+@contextlib.contextmanager
+def _writable(option: str) -> Iterator[None]:
+    """Say which option names the folder that can't be written."""
+    try:
+        yield
+    except OSError as error:
+        error.add_note(f"name another folder for {option} with --{option}")
+        raise
 
 
 def main(experiment: Experiment, description: str | None) -> None:
