@@ -6,6 +6,7 @@ import json
 import multiprocessing
 import os
 import shutil
+import tempfile
 import time
 
 import pytest
@@ -240,6 +241,12 @@ class TestRunning:
         told = whole_time([one("counting"), one("again")], tmp_path, "small")
         assert "took 3 minutes by the clock" in told
         assert told in page([one("counting"), one("again")], tmp_path, tmp_path)
+        assert "at once" not in told
+        file.write_text("".join(json.dumps(one | {"processes": 2}) + "\n" for one in later))
+        text = page([one("counting"), one("again")], tmp_path, tmp_path)
+        assert "with the trainings, up to 2 at once." in text
+        assert "(`zest paper again --preset small --processes 2`;" in text
+        assert "(`zest paper counting --preset small`;" in text
         # One that did not begin from nothing; a run between two that was not noted; one that is not finished.
         for lines in (
             [line | {"pieces_before": 2}],
@@ -329,6 +336,14 @@ def test_a_folder_that_cannot_be_written_is_told_with_its_option(tmp_path, monke
     told = capsys.readouterr().err
     assert "file/below" in told
     assert "name another folder for models with --models" in told
+
+    def denied(**kwargs):
+        raise PermissionError(13, "Permission denied", str(kwargs["dir"]))
+
+    # As where the folder is there and is not the user's.
+    monkeypatch.setattr(tempfile, "TemporaryFile", denied)
+    assert main(["paper", "fig2_related", "--preset", "smoke", "--results", results]) == 2
+    assert "name another folder for results with --results" in capsys.readouterr().err
 
 
 def test_signatures_are_those_of_the_weights(tmp_path, monkeypatch):

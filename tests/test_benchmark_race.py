@@ -2,6 +2,7 @@
 
 import dataclasses
 import doctest
+import itertools
 from collections import Counter
 
 import numpy as np
@@ -11,6 +12,7 @@ from sklearn.metrics import roc_auc_score, roc_curve
 import zest_jax as zest
 from benchmarks.paper import detection, race, race_scores, race_zoo, reuse_zoo, table1_modelreuse
 from benchmarks.paper.detection import area, interval, rate
+from benchmarks.paper.experiment import Pieces
 from benchmarks.paper.remembering import Remembering
 from tests.making import images
 
@@ -182,6 +184,59 @@ class TestModelReuse:
         first, second = ({image.tobytes() for image in task.read("train").inputs} for task in (zoo.task, zoo.second))
         assert not first & second
         assert len(first) + len(second) == len(dataclasses.replace(zoo.task, half=None).read("train"))
+
+
+class TestBuild:
+    def test_models_come_after_those_they_are_made_from(self, tmp_path, monkeypatch):
+        monkeypatch.setattr(reuse_zoo, "load_dataset", cifar_like)
+        monkeypatch.setattr(reuse_zoo, "digits", lambda split: digits_like())
+        zoo = table1_modelreuse.settings_of("small").zoo(tmp_path)
+        found = reuse_zoo._generations(zoo)
+        assert [len(entries) for entries in found] == [14, 12, 72]
+        assert {entry.name for entries in found for entry in entries} == {entry.name for entry in zoo.models}
+        for before, entries in itertools.pairwise(found):
+            assert {parent for entry in entries for parent in entry.parents} <= {entry.name for entry in before}
+
+    @pytest.fixture
+    def zoo(self, tmp_path, monkeypatch):
+        """Seven models in three generations."""
+        monkeypatch.setattr(reuse_zoo, "load_dataset", cifar_like)
+        return table1_modelreuse.settings_of("smoke").zoo(tmp_path)
+
+    def built(self, zoo, tmp_path, name, processes):
+        """Fingerprints of the models in folder `name`."""
+        pieces = Pieces(tmp_path / "fig" / name / "smoke", tmp_path, "smoke", {"settings": {}}, processes=processes)
+        reuse_zoo.build(pieces, zoo, tmp_path / name)
+        assert [line["name"] for line in pieces.lines if line["what"] == "model"] == [
+            entry.name for entry in zoo.models
+        ]
+        return next(line["fingerprints"] for line in pieces.lines if line["what"] == "models")
+
+    def test_models_made_at_once_are_those_made_one_by_one(self, zoo, tmp_path, capsys):
+        one = self.built(zoo, tmp_path, "one", 1)
+        assert "at once" not in capsys.readouterr().err
+        assert self.built(zoo, tmp_path, "two", 2) == one
+        told = capsys.readouterr().err
+        # The transfer between the two is alone.
+        assert "two: 2 trainings, 2 at once" in told
+        assert "two: 4 trainings, 2 at once" in told
+        assert len(set(one)) == 7
+
+    def test_models_of_other_settings_stop_it_before_what_is_made_from_them(self, zoo, tmp_path):
+        folder = tmp_path / "two"
+        source = zoo.models[0]
+        reuse_zoo.make_here(zoo, source, folder)
+        others = [dataclasses.replace(source, seed=7), *zoo.models[1:]]
+        with pytest.raises(ValueError, match="was made with other settings"):
+            self.built(dataclasses.replace(zoo, models=others), tmp_path, "two", 2)
+        assert {path.name for path in folder.iterdir() if path.is_dir()} == {source.name}
+
+    def test_nothing_is_made_from_a_model_that_is_half_trained(self, zoo, tmp_path):
+        transfer = zoo.entry("resnet8-four-transfer-50")
+        with pytest.raises(
+            FileNotFoundError, match="resnet8-four-transfer-50 is made from resnet8-source, which has not"
+        ):
+            reuse_zoo.make_here(zoo, transfer, tmp_path / "zoo")
 
 
 def architecture(zoo, entry):

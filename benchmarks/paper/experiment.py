@@ -15,6 +15,7 @@ import json
 import math
 import os
 import pathlib
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Literal
@@ -174,7 +175,8 @@ class Pieces:
         Each leaves its models in its folder, where the same call finds them afterwards.
 
         Args:
-            trainings: functions that can be pickled, by the checkpoint that each leaves last; where it is there, nothing is done.
+            trainings: functions that can be pickled, by the file or folder that each leaves last; where it is there, nothing is
+                done.
 
         Raises:
             OutOfTimeError: the run's minutes are over, before or in the midst of them.
@@ -255,7 +257,7 @@ class Options:
     anew: bool = False
     """Measure again what is measured, too; trainings that are there are kept."""
     processes: int = 1
-    """Trainings at once, each in a process of its own, of the sections that train seeds alike (Figures 2 to 6), on a GPU."""
+    """Trainings at once, each in a process of its own: one leaves most of a GPU idle, and part of two cores."""
 
     def __post_init__(self) -> None:
         if self.processes < 1:
@@ -287,23 +289,22 @@ def run(experiment: Experiment, options: Options, *, until: float | None = None)
         # Else JAX takes three quarters of a GPU's memory for this process, which mostly waits for the others.
         os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
     models = options.models / options.preset
-    with _writable("results"):
-        pieces = Pieces(
-            folder,
-            models,
-            options.preset,
-            config,
-            until=until,
-            grows=experiment.grows,
-            processes=options.processes,
-        )
+    _check_writable(folder, "results")
+    pieces = Pieces(
+        folder,
+        models,
+        options.preset,
+        config,
+        until=until,
+        grows=experiment.grows,
+        processes=options.processes,
+    )
     result_file = folder / "result.json"
     if options.anew:
         pieces.forget()
     old = json.loads(result_file.read_text(encoding="utf-8")) if result_file.exists() else {}
     if not old:
-        with _writable("models"):
-            models.mkdir(parents=True, exist_ok=True)
+        _check_writable(models, "models")
         try:
             with timed(pieces):
                 experiment.measure(settings, pieces)
@@ -337,11 +338,12 @@ def run(experiment: Experiment, options: Options, *, until: float | None = None)
     return verdicts
 
 
-@contextlib.contextmanager
-def _writable(option: str) -> Iterator[None]:
-    """Say which option names the folder that can't be written."""
+def _check_writable(folder: pathlib.Path, option: str) -> None:
+    """Make a folder unless it is there; where it can't be written, the error says which option names another."""
     try:
-        yield
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
     except OSError as error:
         error.add_note(f"name another folder for {option} with --{option}")
         raise

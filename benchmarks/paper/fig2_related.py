@@ -10,7 +10,8 @@ Models: in `paper` ResNet20 on CIFAR-10, 200 epochs in bfloat16, 5 seeds; in `sm
 3 seeds.
 Expected: the mean of the related below that of the unrelated from a third of the training on, for every metric
 and every k of which pairs begin so late.
-Hardware and time: `small` 12 minutes on two cores, of which 10 train the models that sections after it share; `paper` a GPU.
+Hardware and time: `small` 11 minutes on two cores with `--processes 2`, of which 9 train the models that sections after it share;
+`paper` a GPU.
 """
 
 import dataclasses

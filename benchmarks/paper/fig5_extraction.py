@@ -9,7 +9,7 @@ second is not 0.60.)
 Models: the victims are those of Figure 2 at the end of their training, one copy each; unrelated are the other victims.
 `small` also has copies from the victim's probabilities, which the paper's figure does not: its verdicts are on labels.
 Expected: the copies are nearer than every unrelated model at the last epoch, and nearer than at their first.
-Hardware and time: `small` 25 minutes on two cores after the trainings of Figure 2, 3 to 4 for a copy; `paper` a GPU.
+Hardware and time: `small` 17 minutes on two cores with `--processes 2`, after the trainings of Figure 2; `paper` a GPU.
 """
 
 import dataclasses

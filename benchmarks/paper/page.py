@@ -34,17 +34,30 @@ more: at `paper` the `ag_news_subset` and `speech_commands` of TFDS; at `small` 
 ```bash
 zest paper fig2_related                   # one section, at preset small
 zest paper all --minutes 30               # what is missing of all; the same command goes on where time ran out
+zest paper all --processes 2              # two trainings at once, for two cores
 zest paper all --preset paper             # the paper's sizes
 zest paper fig2_related --preset paper --processes 5
 ```
 
 What is measured is only judged and drawn again; `--anew` measures it again. Models are kept in `paper-models`, which the
-sections share; a changed setting measures a section anew. One training leaves most of a large GPU idle: with `--processes`
-Figures 2 to 6 train several at once, each in a process of its own, best under NVIDIA's MPS (`nvidia-cuda-mps-control -d`); with
-`--minutes`, too, these stop in their midst and go on from what they saved last (minutes must suffice to start, compile and save
-once). How long preset `paper` would take is estimated for Figures 2, 3, 5 and 6 in [the notes](../benchmarks/NOTES.md).
+sections share; a changed setting measures a section anew. One training leaves most of a large GPU idle, and part of a second
+core: with `--processes` several are trained at once where there are several, each in a process of its own, on a GPU best under
+NVIDIA's MPS (`nvidia-cuda-mps-control -d`); with `--minutes`, too, these stop in their midst and go on from what they saved
+last (minutes must suffice to start, compile and save once). How long preset `paper` would take is estimated for Figures 2, 3, 5
+and 6 in [the notes](../benchmarks/NOTES.md).
 Verdicts of preset `smoke` mean nothing.
 """
+
+
+def runs(measured: pathlib.Path) -> list[dict[str, Any]]:
+    """What was noted of the runs that made these results."""
+    path = measured / "runs.jsonl"
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.exists() else []
+
+
+def at_once(measured: pathlib.Path) -> int:
+    """As many trainings as a run of these results was allowed at once; runs of before that was noted had one."""
+    return max((run.get("processes", 1) for run in runs(measured)), default=1)
 
 
 def clock(measured: pathlib.Path) -> float | None:
@@ -53,12 +66,11 @@ def clock(measured: pathlib.Path) -> float | None:
     None where the first did not begin from nothing, the last did not finish, or one between them was not noted, as where it was
     killed.
     """
-    path = measured / "runs.jsonl"
-    runs = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.exists() else []
-    before = [0, *(run["pieces_before"] + run["pieces"] for run in runs)]
-    if not runs or [run["pieces_before"] for run in runs] != before[:-1] or not runs[-1]["finished"]:
+    noted = runs(measured)
+    before = [0, *(run["pieces_before"] + run["pieces"] for run in noted)]
+    if not noted or [run["pieces_before"] for run in noted] != before[:-1] or not noted[-1]["finished"]:
         return None
-    return sum(run["seconds"] for run in runs)
+    return sum(run["seconds"] for run in noted)
 
 
 def whole_time(experiments: Sequence[Experiment], results: pathlib.Path, preset: str) -> str:
@@ -67,7 +79,9 @@ def whole_time(experiments: Sequence[Experiment], results: pathlib.Path, preset:
     known = [one for one in seconds if one is not None]
     if len(known) < len(seconds):
         return ""
-    return f"The sections of `{preset}` took {sum(known) / 60:.0f} minutes by the clock in all, with the trainings.\n"
+    most = max(at_once(results / experiment.name / preset) for experiment in experiments)
+    trainings = f"the trainings, up to {most} at once" if most > 1 else "the trainings"
+    return f"The sections of `{preset}` took {sum(known) / 60:.0f} minutes by the clock, with {trainings}.\n"
 
 
 def rebuild(experiments: Sequence[Experiment], results: pathlib.Path = RESULTS) -> None:
@@ -114,6 +128,8 @@ def section(experiment: Experiment, measured: pathlib.Path, preset: str, folder:
     seconds = clock(measured)
     took = f"{result['seconds'] / 60:.0f} minutes of measuring" if seconds is None else _by_the_clock(seconds)
     command = f"zest paper {measured.parent.name} --preset {preset}"
+    if (processes := at_once(measured)) > 1:
+        command += f" --processes {processes}"
     raw = ", ".join(
         f"[{name}]({_path(measured / name, folder)})" for name in ("config.json", "lines.jsonl", "result.json")
     )

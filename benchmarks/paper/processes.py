@@ -1,4 +1,4 @@
-"""Trainings at once, each in a process of its own: a single small model leaves most of a GPU idle."""
+"""Trainings at once, each in a process of its own: a single small model leaves most of a GPU idle, and part of two cores."""
 
 import concurrent.futures
 import contextlib
@@ -42,7 +42,7 @@ def train_at_once(
     Every GPU gets its share of the processes, which share its memory.
 
     Args:
-        trainings: functions that can be pickled, by the checkpoint in `folder` that each leaves last.
+        trainings: functions that can be pickled, by the file or folder in `folder` that each leaves last.
         processes: at once.
         folder: of the models; `logs` in it has what each training tells on stderr.
         name: what is told of.

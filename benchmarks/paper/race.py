@@ -281,7 +281,8 @@ def _map_of_kinds(
 def race_zoo(preset: Preset) -> RaceZoo:
     """The zoo of a preset, on tasks of Table 1.
 
-    It was measured before the models of Table 1 learnt from whole images, and keeps the recipe of then.
+    It was measured before the models of Table 1 learnt from whole images and pruned ones trained as long as transferred ones, and
+    keeps the recipes of then.
     """
     of_table1, targets = tasks(preset)
     epochs = {"smoke": 1, "small": 12, "paper": 60}[preset]

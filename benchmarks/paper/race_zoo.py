@@ -40,7 +40,7 @@ class RaceZoo:
         victims: seeds.
         shares: of the parameter tensors that a transfer trains, in percent.
         sparsities: of pruned models, in percent.
-        pruned: epochs of the target's recipe `tune` after pruning, and of fine-tuning.
+        pruned: epochs of the task's recipe `tune` after pruning, and of fine-tuning.
         unrelated: how many models of each unrelated kind.
     """
 

@@ -5,7 +5,6 @@ import functools
 import hashlib
 import json
 import pathlib
-import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Literal, NamedTuple
 
@@ -24,6 +23,7 @@ from zest_jax.models import ModelConfig
 from zest_jax.training import Recipe
 from zest_jax.training.run_folder import locked
 from zest_jax.zoo.build import make_here
+from zest_jax.zoo.index import MADE_FILE, made_before
 
 _DIGITS = 5000
 
@@ -140,8 +140,9 @@ class ReuseZoo:
         source: what the sources are trained on.
         targets: what they are transferred to.
         shares: percent of the parameter tensors that a transfer trains, from the last one.
-        sparsities: percent of the weights that pruning removes. What is left trains by the target's `tune`: in ModelReuse's code
-            (benchmark.py, PRUNE_ITERS and TRANSFER_ITERS), too, pruned models train for as many steps as transferred ones.
+        sparsities: percent of the weights that pruning removes. What is left trains by the target's `tune`, as long as a
+            transferred model does: so do those of ModelReuse by the constants of its code (benchmark.py, 30,000 steps each; of
+            what replaces these "for debug" one version has 10,000 for both, a later one 100 for pruned models).
         seeds: of the models from random weights on the targets, that are related to none.
     """
 
@@ -262,19 +263,39 @@ class ReuseZoo:
 
 
 def build(pieces: Pieces, zoo: z.Zoo, folder: pathlib.Path) -> None:
-    """Make the models of a zoo that are missing; each becomes a piece, and what was measured on others is forgotten."""
-    made = []
-    for i, entry in enumerate(zoo.models):
-        pieces.check_time()
-        began = time.monotonic()
+    """Make the models of a zoo that are missing, several at once where the run may; each becomes a piece.
+
+    What was measured on other models is forgotten.
+    """
+    found: dict[str, z.IndexEntry] = {}
+    for entries in _generations(zoo):
         with locked(folder):
-            found = make_here(zoo, entry, folder)
-        made.append(found)
-        if time.monotonic() - began > 1:
-            accuracy = "" if found.accuracy is None else f"{found.accuracy:.1%}, "
-            note(f"[{i + 1}/{len(zoo.models)}] {entry.name}: {accuracy}{found.seconds:.0f} s")
+            missing = [entry for entry in entries if made_before(zoo, entry, folder) is None]
+            pieces.train_ahead(
+                {folder / entry.name / MADE_FILE: functools.partial(make_here, zoo, entry, folder) for entry in missing}
+            )
+        # Those that were not made ahead, one by one; the next generation needs all of them.
+        for entry in entries:
+            pieces.check_time()
+            with locked(folder):
+                found[entry.name] = make_here(zoo, entry, folder)
+            if entry in missing:
+                accuracy = found[entry.name].accuracy
+                told = "" if accuracy is None else f"{accuracy:.1%}, "
+                note(f"[{len(found)}/{len(zoo.models)}] {entry.name}: {told}{found[entry.name].seconds:.0f} s")
+    made = [found[entry.name] for entry in zoo.models]
     pieces.measured_on([model.fingerprint for model in made], of=zoo.name)
     for model in made:
         pieces.do(
             lambda model=model: {"accuracy": model.accuracy, "making": model.seconds}, what="model", name=model.name
         )
+
+
+def _generations(zoo: z.Zoo) -> list[list[z.Entry]]:
+    """Models that are made from none, those that are made from these, and so on."""
+    places: dict[str, int] = {}
+    found: dict[int, list[z.Entry]] = {}
+    for entry in zoo.models:
+        places[entry.name] = 1 + max((places[parent] for parent in entry.parents), default=-1)
+        found.setdefault(places[entry.name], []).append(entry)
+    return [found[place] for place in sorted(found)]

@@ -39,7 +39,7 @@ class Paper(Common):
     """Measure again what is measured, too; trained models are kept."""
 
     processes: Annotated[int, arg(metavar="N")] = 1
-    """Trainings at once, each in a process of its own, where one leaves a GPU idle; of Figures 2 to 6."""
+    """Trainings at once, each in a process of its own: one leaves most of a GPU idle, and part of two cores."""
 
     def run(self) -> None:
         if not Path("benchmarks/paper/experiment.py").is_file():

@@ -118,10 +118,16 @@ def make_here(zoo: Zoo, entry: Entry, root: Path) -> IndexEntry:
     """Make a model in this process, unless it is there; those that it is made from must be.
 
     Raises:
+        FileNotFoundError: one of those is not there, or not made to its end.
         ValueError: a model of that name was made with other settings.
     """
     if (found := made_before(zoo, entry, root)) is not None:
         return found
+    for parent in entry.parents:
+        if made_before(zoo, zoo.entry(parent), root) is None:
+            raise FileNotFoundError(
+                f"{entry.name} is made from {parent}, which has not been made in {root}; make it first"
+            )
     began = time.monotonic()
     (root / entry.name).mkdir(parents=True, exist_ok=True)
     made = entry.make(Workbench(root, progress=True))
