@@ -231,7 +231,7 @@ class TestRunning:
         # Nothing is left to measure: no run.
         run(one("counting"), options)
         assert whole_time([one("counting")], tmp_path, "small").startswith(
-            "The sections of `small` took 0 minutes by the clock"
+            "The sections of `small` took 0.0 minutes by the clock"
         )
         file = tmp_path / "again" / "small" / "runs.jsonl"
         (line,) = map(json.loads, file.read_text().splitlines())
@@ -239,12 +239,12 @@ class TestRunning:
         later = [line | {"seconds": 80.0}, line | {"pieces_before": 4, "seconds": 100.0}]
         file.write_text("".join(json.dumps(one) + "\n" for one in later))
         told = whole_time([one("counting"), one("again")], tmp_path, "small")
-        assert "took 3 minutes by the clock" in told
+        assert "took 3.0 minutes by the clock" in told
         assert told in page([one("counting"), one("again")], tmp_path, tmp_path)
         assert "at once" not in told
         file.write_text("".join(json.dumps(one | {"processes": 2}) + "\n" for one in later))
         text = page([one("counting"), one("again")], tmp_path, tmp_path)
-        assert "with the trainings, up to 2 at once." in text
+        assert "added up over their runs, with the trainings, of `again` up to 2 at once." in text
         assert "(`zest paper again --preset small --processes 2`;" in text
         assert "(`zest paper counting --preset small`;" in text
         # One that did not begin from nothing; a run between two that was not noted; one that is not finished.
@@ -312,6 +312,7 @@ def test_figures_run_from_training_to_the_page(tmp_path, monkeypatch, capsys):
     assert page_file.exists()
     assert file.read_text() == lines
     assert zest_paper("fig99") == 2
+    assert zest_paper("all", "fig99") == 2
     assert zest_paper("fig2_related", "--minutes", "inf") == 2
     assert zest_paper("fig2_related", "--processes", "0") == 2
     assert zest_paper("fig2_related", "--anew", "--minutes", "0") == 1

@@ -147,8 +147,10 @@ class TestModelReuse:
         verdicts = table1_modelreuse.judge(settings, lines)
         assert not verdicts["Prune (1 pairs)"].holds
         assert not verdicts["Overall (8 pairs)"].holds
+        assert not verdicts["l2 detects as many pairs as ModelDiff"].holds
         better = table1_modelreuse.judge(settings, reuse_lines(settings, zest_related=0.9))
         assert better["Prune (1 pairs)"].holds
+        assert better["l2 detects as many pairs as ModelDiff"].holds
         assert "Zest (cosine) 100.0% (8)" in better["Overall (8 pairs)"].text
 
     def test_the_stricter_rule_is_judged_apart(self):
@@ -163,11 +165,11 @@ class TestModelReuse:
         assert verdicts["Overall, nearer than every unrelated model"].holds is False
         assert "Zest (cosine) 0 of 8" in verdicts["Overall, nearer than every unrelated model"].text
         # Of two unrelated models one is nearer than the other.
-        assert "Zest (cosine) 50%" in verdicts["cosine detects every kind of reuse"].text
-        assert verdicts["cosine detects every kind of reuse"].holds
+        assert "Zest (cosine) 50%" in verdicts["cosine detects every pair"].text
+        assert verdicts["cosine detects every pair"].holds
         assert (
             table1_modelreuse.judge(settings, reuse_lines(settings, zest_related=1.1))[
-                "cosine detects every kind of reuse"
+                "cosine detects every pair"
             ].holds
             is False
         )

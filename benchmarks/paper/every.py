@@ -35,13 +35,13 @@ EXPERIMENTS: tuple[Experiment, ...] = (
 
 
 def run_all(names: tuple[str, ...], options: Options) -> bool:
-    """Run the experiments of these names, all for none, and rebuild the page; whether all of them came to an end."""
+    """Run the experiments of these names, all for "all" or none, and rebuild the page; whether all of them came to an end."""
     known = [experiment.name for experiment in EXPERIMENTS]
-    if unknown := [name for name in names if name not in known]:
+    if unknown := [name for name in names if name not in (*known, "all")]:
         raise ValueError(f"no experiment is called {', '.join(unknown)}; there are {', '.join(known)}")
     until, done = options.deadline(), True
     for experiment in EXPERIMENTS:
-        if done and (not names or experiment.name in names):
+        if done and (not names or {experiment.name, "all"} & set(names)):
             done = run(experiment, options, until=until) is not None
     rebuild(EXPERIMENTS, options.results)
     return done

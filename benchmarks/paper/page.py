@@ -15,7 +15,8 @@ _HEAD = """# The paper, reproduced
 
 What Jia, Chen, Guan, Shamsabadi and Papernot, "A Zest of LIME" (ICLR 2022), claim, and what this project measures. `zest paper`
 makes this page. Every figure under "ours" comes from the files in `benchmarks/results`; the paper's figures, and why something
-does not hold, are written in `benchmarks/paper`, a file for each section.
+does not hold, are written in `benchmarks/paper`, a file for each section. A section begins with what the paper claims and
+by which figures.
 
 **Presets.** `small` is sized for two CPU cores: smaller models on fewer data, so that its figures differ from the paper's. What
 must agree is the ordering. `paper` has the paper's sizes where the data can be had, and is meant for a GPU{paper}. What no preset
@@ -79,9 +80,10 @@ def whole_time(experiments: Sequence[Experiment], results: pathlib.Path, preset:
     known = [one for one in seconds if one is not None]
     if len(known) < len(seconds):
         return ""
-    most = max(at_once(results / experiment.name / preset) for experiment in experiments)
-    trainings = f"the trainings, up to {most} at once" if most > 1 else "the trainings"
-    return f"The sections of `{preset}` took {sum(known) / 60:.0f} minutes by the clock, with {trainings}.\n"
+    most = {experiment.name: at_once(results / experiment.name / preset) for experiment in experiments}
+    trainings = ["the trainings", *(f"of `{name}` up to {count} at once" for name, count in most.items() if count > 1)]
+    minutes = f"{sum(known) / 60:.1f} minutes by the clock"
+    return f"The sections of `{preset}` took {minutes}, added up over their runs, with {', '.join(trainings)}.\n"
 
 
 def rebuild(experiments: Sequence[Experiment], results: pathlib.Path = RESULTS) -> None:

@@ -62,9 +62,8 @@ class Paper(Common):
                 )
             except ValueError as error:
                 raise UsageError(str(error)) from error
-            names = () if "all" in self.names else self.names
             try:
-                done = run_all(names, options)
+                done = run_all(self.names, options)
             except ValueError as error:
                 if str(error).startswith("no experiment"):
                     raise UsageError(str(error)) from error
