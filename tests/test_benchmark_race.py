@@ -234,11 +234,14 @@ class TestBuild:
         assert {path.name for path in folder.iterdir() if path.is_dir()} == {source.name}
 
     def test_nothing_is_made_from_a_model_that_is_half_trained(self, zoo, tmp_path):
-        transfer = zoo.entry("resnet8-four-transfer-50")
+        transfer, folder = zoo.entry("resnet8-four-transfer-50"), tmp_path / "zoo"
+        reuse_zoo.make_here(zoo, zoo.models[0], folder)
+        # Its checkpoints are there, as where it was stopped.
+        (folder / "resnet8-source" / reuse_zoo.MADE_FILE).unlink()
         with pytest.raises(
             FileNotFoundError, match="resnet8-four-transfer-50 is made from resnet8-source, which has not"
         ):
-            reuse_zoo.make_here(zoo, transfer, tmp_path / "zoo")
+            reuse_zoo.make_here(zoo, transfer, folder)
 
 
 def architecture(zoo, entry):

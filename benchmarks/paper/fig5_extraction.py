@@ -173,11 +173,10 @@ EXPERIMENT = Experiment(
         "paper": Settings(training=base("paper")),
     },
     tried="the labels of a victim that is not right on all of its training images are easier to learn than the true ones, so "
-    "that copies give larger outputs (standard deviation of the logits 4.4 to 4.6, of the victims' 3.0 to 3.3), which l1 and "
-    "l2 see and cosine does not. Copies from the victim's probabilities on the "
-    "same images come below every unrelated model, in all three metrics, as the paper has it. The paper says labels, and its "
-    "tables' stolen models learn from outputs. Not tried: more images, and victims that know theirs by heart, as the paper's "
-    "do.",
+    "that copies give larger outputs (benchmarks/NOTES.md), which l1 and l2 see and cosine does not. Copies from the "
+    "victim's probabilities on the same images come below every unrelated model, in all three metrics, as the paper has "
+    "it. The paper says labels, and its tables' stolen models learn from outputs. Not tried: more images, and victims "
+    "that know theirs by heart, as the paper's do.",
     sizes=lambda settings: (
         settings.training.sizes()
         | {
